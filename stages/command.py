@@ -1,0 +1,121 @@
+"""How a stage runs as a process: one line an error, one writer, and no life of its own."""
+
+import fcntl
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
+
+import psutil
+
+from stages.errors import PipelineError
+
+_LOCKS = Path(".dvc/tmp")  # DVC's own scratch folder
+_LOCK_WAIT_SECONDS = 10
+_WATCH_INTERVAL_SECONDS = 0.5
+_SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish", "tcsh", "csh"}
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def prepare_process() -> None:
+    """Make this process end quietly when interrupted, and with the process that started it.
+
+    A killed `dvc` leaves its stages running, and the next `dvc repro` would write beside them.
+    """
+    sys.excepthook = _leave_quietly_if_interrupted
+    ancestors = _ancestors()
+    threading.Thread(target=_end_with, args=(ancestors,), daemon=True).start()
+
+
+def run_as_command(stage: str, main: Callable[[], None]) -> NoReturn:
+    """Run ``main`` as ``stage`` (its name in dvc.yaml) and leave the process with its status.
+
+    0: done. 1: an input or the machine is at fault. 2: params.yaml is. 130: interrupted. Each
+    but the first comes with one line on standard error.
+    """
+    try:
+        with _only_writer(stage):
+            main()
+    except PipelineError as error:
+        _leave(error.status, f"{stage}: {error}")
+    except OSError as error:
+        _leave(1, f"{stage}: {error}")
+    except KeyboardInterrupt:
+        _leave(_INTERRUPTED, f"{stage}: interrupted")
+    sys.exit(0)
+
+
+def _leave(status: int, line: str) -> NoReturn:
+    print(line, file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _leave_quietly_if_interrupted(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr, flush=True)
+        os._exit(_INTERRUPTED)
+    sys.__excepthook__(kind, error, trace)
+
+
+@contextmanager
+def _only_writer(stage: str) -> Iterator[None]:
+    """Hold the lock of ``stage``; the kernel frees it however the process ends.
+
+    Raises:
+        PipelineError: another process has held it for ten seconds.
+    """
+    _LOCKS.mkdir(parents=True, exist_ok=True)
+    with (_LOCKS / f"{stage}.lock").open("a") as lock:
+        give_up_at = time.monotonic() + _LOCK_WAIT_SECONDS
+        while not _try_lock(lock.fileno()):
+            if time.monotonic() > give_up_at:
+                raise PipelineError("another process runs this stage here; wait for its end")
+            time.sleep(0.1)
+        yield
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _ancestors() -> list[psutil.Process]:
+    """Return the parent, and all further ancestors of this session that are no shells.
+
+    A shell further up may be a user's own, who may leave it while this goes on.
+    """
+    parents = psutil.Process().parents()
+    session = os.getsid(0)
+    return parents[:1] + [
+        process
+        for process in parents[1:]
+        if os.getsid(process.pid) == session and process.name() not in _SHELLS
+    ]
+
+
+def _end_with(ancestors: list[psutil.Process]) -> None:
+    """End this process when one of ``ancestors`` is gone."""
+    while not _is_adopted(ancestors) and all(process.is_running() for process in ancestors):
+        time.sleep(_WATCH_INTERVAL_SECONDS)
+    print("ends, since the process that started it is gone", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _is_adopted(ancestors: list[psutil.Process]) -> bool:
+    """Say whether DVC started this process but was gone before it could be watched."""
+    if "DVC_STAGE" not in os.environ or not ancestors:
+        return False
+    parent = ancestors[0]
+    return (parent.pid == 1 or parent.name() == "systemd") and "dvc" not in " ".join(
+        parent.cmdline()
+    )

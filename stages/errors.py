@@ -1,0 +1,13 @@
+"""What a user can cause: each error is one line that names the thing, the value and what to do."""
+
+
+class PipelineError(Exception):
+    """An input that is missing, damaged or foreign, or a machine that cannot do the work."""
+
+    status = 1  # the exit status of the stage
+
+
+class ParamsError(PipelineError):
+    """params.yaml, or a command line, asks for something that is not allowed."""
+
+    status = 2

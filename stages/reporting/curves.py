@@ -1,0 +1,119 @@
+"""The course of the three trainings: loss, accuracy and learning rate by epoch."""
+
+from collections.abc import Callable, Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from stages.history import Epoch
+from stages.reporting.style import COLOURS, MARKERS, figure_style
+from stages.scoring import Score
+
+Histories = Mapping[str, list[Epoch]]
+
+
+def draw_followed_loss(histories: Histories) -> Figure:
+    """Graph 1: the loss on the test (or validation) images after each epoch."""
+    split = _followed_split(histories)
+    return _draw_loss(histories, "followed", f"{split} loss after each epoch")
+
+
+def draw_followed_accuracy(histories: Histories) -> Figure:
+    """Graph 2: the accuracy on the test (or validation) images after each epoch."""
+    split = _followed_split(histories)
+    return _draw_accuracy(histories, "followed", f"{split} accuracy after each epoch")
+
+
+def draw_training_loss(histories: Histories) -> Figure:
+    """Draw the loss on the augmented training images during each epoch."""
+    return _draw_loss(histories, "train", "Training loss during each epoch (augmented images)")
+
+
+def draw_training_accuracy(histories: Histories) -> Figure:
+    """Draw the accuracy on the augmented training images during each epoch."""
+    title = "Training accuracy during each epoch (augmented images)"
+    return _draw_accuracy(histories, "train", title)
+
+
+def _followed_split(histories: Histories) -> str:
+    return next(iter(histories.values()))[0].followed_split.capitalize()
+
+
+def _draw_loss(histories: Histories, split: str, title: str) -> Figure:
+    with figure_style():
+        figure, axes = _start(title, "cross-entropy (nats), logarithmic")
+        axes.set_yscale("log")
+        _draw_models(axes, histories, lambda epoch: _score(epoch, split).loss, np.argmin, "{:.4f}")
+        axes.yaxis.set_major_locator(FixedLocator(_round_numbers(*axes.get_ylim())))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.legend(loc="upper right")
+    return figure
+
+
+def _draw_accuracy(histories: Histories, split: str, title: str) -> Figure:
+    with figure_style():
+        figure, axes = _start(title, "accuracy (%), stretched towards 100 %")
+        # By the logarithm of the error rate: halving the errors is one distance everywhere.
+        axes.set_yscale(
+            "function",
+            functions=(
+                lambda accuracy: -np.log10(np.maximum(1 - np.asarray(accuracy), 1e-5)),
+                lambda height: 1 - 10.0 ** -np.asarray(height),
+            ),
+        )
+        _draw_models(
+            axes, histories, lambda epoch: _score(epoch, split).accuracy, np.argmax, "{:.2%}"
+        )
+        low, high = axes.get_ylim()
+        error_rates = np.array(_round_numbers(1 - high, 1 - low))
+        axes.yaxis.set_major_locator(FixedLocator(1 - error_rates))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
+        axes.legend(loc="lower right")
+    return figure
+
+
+def _score(epoch: Epoch, split: str) -> Score:
+    return getattr(epoch, split)
+
+
+def _start(title: str, y_label: str) -> tuple[Figure, Axes]:
+    figure, axes = plt.subplots(figsize=(7.2, 4.5))
+    axes.set(title=title, xlabel="epoch", ylabel=y_label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    return figure, axes
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """Return round numbers within [low, high], evenly on a logarithmic axis."""
+    low = max(low, 1e-5)
+    leading = (1, 1.5, 2, 3, 4, 6, 8) if high / low < 20 else (1, 2, 5)
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    numbers = [digit * 10.0**decade for decade in decades for digit in leading]
+    return [number for number in numbers if low <= number <= high]
+
+
+def _draw_models(
+    axes: Axes,
+    histories: Histories,
+    value: Callable[[Epoch], float],
+    find_best: Callable[[list[float]], np.intp],
+    form: str,
+) -> None:
+    """Draw a curve a model; mark its best value with a star and its last with its marker."""
+    for model, epochs in histories.items():
+        numbers = [epoch.number for epoch in epochs]
+        values = [value(epoch) for epoch in epochs]
+        best = int(find_best(values))
+        label = (
+            f"{model}: best {form.format(values[best])} (epoch {numbers[best]}), "
+            f"last {form.format(values[-1])}"
+        )
+        colour = COLOURS[model]
+        axes.plot(numbers, values, color=colour, marker=MARKERS[model], markevery=[-1], label=label)
+        axes.plot(
+            numbers[best], values[best], "*", color=colour, markersize=12, markeredgecolor="white"
+        )

@@ -1,0 +1,47 @@
+"""What the report is about: everything that the other stages found, read and checked."""
+
+from dataclasses import dataclass
+
+import torch
+
+from stages.dataset import Split, read_split
+from stages.errors import PipelineError
+from stages.history import JOINED_PATH, Epoch, read_joined
+from stages.metrics import Metrics, metrics_path, read_metrics
+from stages.params import MODELS
+from stages.predictions import predictions_path, read_predictions
+
+
+@dataclass(frozen=True)
+class Results:
+    """The outcome of the three trainings, each by model (bn, gn, ln)."""
+
+    histories: dict[str, list[Epoch]]
+    metrics: dict[str, Metrics]
+    logits: dict[str, torch.Tensor]  # [N, 10] for the images of ``test``
+    test: Split
+
+
+def read_results() -> Results:
+    """Read metrics, histories, predictions and test images.
+
+    Raises:
+        PipelineError: a file is missing, damaged, or contradicts another.
+    """
+    test = read_split("test")
+    histories = read_joined()
+    if list(histories) != list(MODELS):
+        raise PipelineError(
+            f"{JOINED_PATH} has the models {list(histories)}, not {list(MODELS)}; "
+            "run `dvc repro evaluate`"
+        )
+    metrics = {model: read_metrics(metrics_path(model)) for model in MODELS}
+    logits = {model: read_predictions(predictions_path(model), len(test)) for model in MODELS}
+    for model in MODELS:
+        errors = int((logits[model].argmax(dim=1) != test.labels).sum())
+        if errors != metrics[model].errors:
+            raise PipelineError(
+                f"{metrics_path(model)} counts {metrics[model].errors} errors and "
+                f"{predictions_path(model)} has {errors}; run `dvc repro --force evaluate`"
+            )
+    return Results(histories, metrics, logits, test)

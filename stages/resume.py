@@ -1,0 +1,81 @@
+"""The state of an unfinished training, kept outside DVC's outputs, and whose it is."""
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stages.checkpoint import describe
+from stages.dataset import Dataset
+from stages.errors import PipelineError
+from stages.files import read_tensors, write_tensors
+from stages.history import Epoch
+from stages.params import Params
+from stages.scoring import Score
+from stages.training import Training
+
+# DVC removes a stage's outputs before it runs the stage; this folder it ignores.
+_FOLDER = Path(".resume")
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """Where the state of one unfinished training is, and the digest of all that decides it."""
+
+    path: Path
+    owner: str
+
+    def save(self, training: Training) -> None:
+        """Write the state of ``training`` after an epoch."""
+        epochs = [asdict(epoch) for epoch in training.epochs]
+        write_tensors(self.path, training.state(), {"owner": self.owner, "epochs": epochs})
+
+    def resume(self, training: Training) -> None:
+        """Have ``training`` go on from the saved state, if there is one of its own.
+
+        A state that is damaged, or of other parameters, data, code or machine, is removed.
+        """
+        if not self.path.exists():
+            return
+        try:
+            tensors, metadata = read_tensors(self.path, "")
+            if metadata["owner"] == self.owner:
+                training.restore(tensors, [_parse_epoch(epoch) for epoch in metadata["epochs"]])
+                print(f"{self.path}: going on after epoch {len(training.epochs)}", flush=True)
+                return
+        except (PipelineError, KeyError, TypeError, RuntimeError) as error:
+            print(f"{self.path}: ignored, for it is damaged ({error})", flush=True)
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the state, as a finished training does."""
+        self.path.unlink(missing_ok=True)
+
+
+def saved_state(model: str, params: Params, dataset: Dataset, device: torch.device) -> SavedState:
+    """Return the saved state of the training of ``model`` that has exactly these inputs.
+
+    Its owner digests the parameters, the data, the code of the modules in use and what of the
+    machine decides the bits of the result.
+    """
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.followed):
+        digest.update(split.name.encode())
+        digest.update(split.images.numpy())
+        digest.update(split.labels.numpy())
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("stages.") and module.__file__:
+            digest.update(Path(module.__file__).read_bytes())
+    machine = [torch.__version__, device.type, torch.backends.cpu.get_cpu_capability()]
+    inputs = [describe(model, params), asdict(dataset.pixels), machine]
+    digest.update(json.dumps(inputs, sort_keys=True).encode())
+    return SavedState(_FOLDER / f"{model}.safetensors", digest.hexdigest())
+
+
+def _parse_epoch(epoch: dict[str, Any]) -> Epoch:
+    scores = {split: Score(**epoch[split]) for split in ("train", "followed")}
+    return Epoch(**(epoch | scores))
