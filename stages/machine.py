@@ -1,6 +1,7 @@
 """What the machine does for a training: device, threads, memory, and the same bits each time."""
 
 import ctypes
+import os
 import sys
 
 import torch
@@ -22,9 +23,15 @@ def set_up_machine(params: TrainParams) -> torch.device:
     torch.set_num_threads(params.threads)
     # Warnings only: CUDA has no deterministic backward pass of max-pooling.
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs more than the training
     torch.backends.cudnn.benchmark = False
     _keep_freed_memory()
     return _choose_device(params.device)
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _choose_device(name: str) -> torch.device:

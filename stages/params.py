@@ -117,13 +117,24 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
             wrong type or out of range.
     """
     try:
-        return Params.model_validate(load_yaml(path.read_bytes()))
+        content = load_yaml(path.read_bytes())
     except OSError as error:
-        raise ParamsError(f"{path}: cannot be read ({error.strerror}); restore it") from None
-    except ValidationError as error:
-        raise ParamsError(f"{path}: {_first_line(error)}") from None
+        raise ParamsError(f"{path} cannot be read ({error.strerror}); restore it") from None
     except ValueError as error:
-        raise ParamsError(f"{path}: is not valid YAML: {error}") from None
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    return validate(content, str(path))
+
+
+def validate(content: Any, source: str) -> Params:  # noqa: ANN401
+    """Check ``content``, what a YAML parser made of ``source``, as a whole.
+
+    Raises:
+        ParamsError: a key is unknown, missing, of the wrong type or out of range.
+    """
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise ParamsError(f"{source}: {_first_line(error)}") from None
 
 
 def _first_line(error: ValidationError) -> str:
