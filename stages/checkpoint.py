@@ -30,7 +30,7 @@ def describe(model: str, params: Params) -> dict[str, Any]:
         "model": model,
         "normalization": MODELS[model],
         "train": params.train.model_dump(),
-        "model_params": params.models[model].model_dump(),
+        "own": params.models[model].model_dump(),
     }
 
 
@@ -50,11 +50,11 @@ def read_checkpoint(path: Path, model: str, params: Params) -> nn.Sequential:
     """
     remedy = f"run `dvc repro train-{model}`"
     tensors, metadata = read_tensors(path, remedy)
-    for key, wanted in describe(model, params).items():
-        if metadata.get(key) != wanted:
+    wanted, found = _flatten(describe(model, params)), _flatten(metadata)
+    for key in wanted | found:
+        if wanted.get(key) != found.get(key):
             raise PipelineError(
-                f"{path} was trained with another {key} than params.yaml asks for "
-                f"({metadata.get(key)}, not {wanted}); {remedy}"
+                f"{path} was trained with {key} {found.get(key)}, not {wanted.get(key)}; {remedy}"
             )
     network = network_for(model, params)
     expected = network.state_dict()
@@ -66,3 +66,14 @@ def read_checkpoint(path: Path, model: str, params: Params) -> nn.Sequential:
             raise PipelineError(f"{path}: {name!r} holds numbers that are not finite; {remedy}")
     network.load_state_dict(tensors)
     return network.eval()
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dictionaries by their dotted keys."""
+    leaves = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves |= _flatten(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves

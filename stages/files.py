@@ -98,9 +98,9 @@ def read_tensors(path: Path, remedy: str) -> tuple[dict[str, torch.Tensor], dict
         tensors = safetensors.torch.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         metadata = json.loads(header["__metadata__"][METADATA_KEY])
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        return tensors, dict(metadata)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PipelineError(f"{path} is damaged or foreign ({error}); {remedy}") from None
-    return tensors, metadata
 
 
 def check_tensor(

@@ -1,7 +1,6 @@
 """What the machine does for a training: device, threads, memory, and the same bits each time."""
 
 import ctypes
-import os
 import sys
 
 import torch
@@ -27,11 +26,6 @@ def set_up_machine(params: TrainParams) -> torch.device:
     torch.backends.cudnn.benchmark = False
     _keep_freed_memory()
     return _choose_device(params.device)
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _choose_device(name: str) -> torch.device:

@@ -26,7 +26,7 @@ def _number(low: float, high: float, what: str) -> Any:  # noqa: ANN401
 class DataParams(_Section):
     """Which training images are held out."""
 
-    validation_images: int = _number(0, 50_000, "held out of the 60000 training images")
+    validation_images: int = _number(0, 59_000, "held out of the 60000 training images")
     split_seed: int = _number(0, 2**31 - 1, "the seed that draws the held-out images")
 
 

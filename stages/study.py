@@ -27,11 +27,12 @@ from stages.command import prepare_process, run_as_command
 from stages.dataset import Dataset
 from stages.errors import ParamsError
 from stages.files import read_bytes, write_text
-from stages.machine import count_cores, set_up_machine
+from stages.machine import set_up_machine
 from stages.params import MODELS, DataParams, Params, load_params, validate
 from stages.prepare_data import RAW, prepare
 from stages.scoring import compute_logits, score
 from stages.training import Training
+from stages.workers import count_workers
 from stages.yaml12 import load_yaml
 
 Row = dict[str, str]
@@ -93,7 +94,7 @@ def _take_over(old: list[Row], new: list[Row]) -> None:
 
 def _train_rows(rows: dict[int, Row], params: Params) -> Iterator[tuple[int, Row]]:
     """Train ``rows``, several at once, and yield the results of each with its number."""
-    workers = max(1, min(len(rows), count_cores() // params.train.threads))
+    workers = min(len(rows), count_workers(params.train)) or 1
     jobs = [(i, row["model"], params_of(row, params)) for i, row in rows.items()]
     with get_context("spawn").Pool(workers, initializer=_prepare_worker) as pool:
         yield from pool.imap_unordered(_train, jobs)

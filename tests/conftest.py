@@ -1,0 +1,97 @@
+"""What several tests share: real MNIST, the real parameters, and copies of the whole project."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages import mnist
+from stages.dataset import Dataset, Split, measure_pixels
+from stages.params import Params, load_params
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="session")
+def test_split() -> Split:
+    return Split("test", *mnist.read_files(ROOT / "data/raw", mnist.TEST_FILES))
+
+
+@pytest.fixture(scope="session")
+def small_dataset(test_split: Split) -> Dataset:
+    """300 images to train on and 200 to follow, all real."""
+    train = Split("train", test_split.images[:300], test_split.labels[:300])
+    followed = Split("test", test_split.images[300:500], test_split.labels[300:500])
+    return Dataset(train, followed, measure_pixels(train.images))
+
+
+def change(params: Params, **changes: object) -> Params:
+    """Return ``params`` with other values: ``train__epochs=2``, ``models__bn__l1=0.1``."""
+    content = params.model_dump()
+    for path, value in changes.items():
+        *sections, key = path.split("__")
+        target = content
+        for section in sections:
+            target = target[section]
+        assert key in target, f"no parameter {path}"
+        target[key] = value
+    return Params.model_validate(content)
+
+
+class Project:
+    """A copy of the project's files, committed in a repository of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        files = self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard", at=ROOT)
+        for name in filter(None, files.split("\0")):
+            if (ROOT / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, folder / name)
+        self._git("init", "--quiet", "--initial-branch=main")
+        self.commit("the project")
+
+    def commit(self, message: str) -> None:
+        self._git("add", "--all")
+        self._git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", message)
+
+    def _git(self, *arguments: str, at: Path | None = None) -> str:
+        command = ["git", "-C", str(at or self.folder), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def set(self, old: str, new: str, file: str = "params.yaml") -> None:
+        """Replace ``old``, which stands once in ``file``."""
+        path = self.folder / file
+        assert path.read_text().count(old) == 1, f"{old!r} does not stand once in {file}"
+        path.write_text(path.read_text().replace(old, new))
+
+    def run(self, *command: str, status: int = 0) -> str:
+        """Run ``command`` in the copy; return what it prints."""
+        result = self.try_run(*command)
+        output = result.stdout + result.stderr
+        assert result.returncode == status, f"{command}: status {result.returncode}\n{output}"
+        return output
+
+    def try_run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True
+        )
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return os.environ | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)

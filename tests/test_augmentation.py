@@ -1,0 +1,91 @@
+import math
+
+import pytest
+import torch
+import torchvision.transforms.functional as reference
+from torchvision.transforms import InterpolationMode
+
+from stages.augmentation import Draws, augment, draw
+from stages.dataset import Split
+from stages.params import AugmentationParams
+
+WIDE = AugmentationParams(
+    rotation=20.0, translation=3.0, scale=0.2, shear=10.0, brightness=0.5, contrast=0.5
+)
+NEUTRAL = AugmentationParams(
+    rotation=0.0, translation=0.0, scale=0.0, shear=0.0, brightness=0.0, contrast=0.0
+)
+
+
+def _draw(count: int, params: AugmentationParams, seed: int = 0) -> Draws:
+    return draw(count, params, torch.Generator().manual_seed(seed))
+
+
+def _images(split: Split, count: int) -> torch.Tensor:
+    return split.images[:count].float() / 255
+
+
+def test_equals_torchvision_with_the_same_draws(test_split: Split) -> None:
+    images, draws = _images(test_split, 100), _draw(100, WIDE)
+    ours = augment(images.clone(), draws)
+    for i, image in enumerate(images):
+        expected = reference.affine(
+            image,
+            angle=math.degrees(draws.rotation[i]),
+            translate=[float(draws.translation_x[i]), float(draws.translation_y[i])],
+            scale=float(draws.scale[i]),
+            shear=[math.degrees(draws.shear[i]), 0.0],
+            interpolation=InterpolationMode.BILINEAR,
+        )
+        jitter = [
+            lambda x, i=i: reference.adjust_brightness(x, float(draws.brightness[i])),
+            lambda x, i=i: reference.adjust_contrast(x, float(draws.contrast[i])),
+        ]
+        for change in reversed(jitter) if draws.contrast_first[i] else jitter:
+            expected = change(expected)
+        torch.testing.assert_close(ours[i], expected, rtol=0, atol=2e-5)
+    assert 20 < int(draws.contrast_first.sum()) < 80  # both orders were compared
+
+
+def test_hue_and_saturation_do_nothing_to_grey_images(test_split: Split) -> None:
+    """Why the original's colour jitter needs brightness and contrast alone."""
+    grey = _images(test_split, 3)
+    torch.testing.assert_close(reference.adjust_hue(grey, 0.1), grey)
+    torch.testing.assert_close(reference.adjust_saturation(grey, 0.6), grey)
+
+
+def test_neutral_ranges_change_nothing(test_split: Split) -> None:
+    images = _images(test_split, 20)
+    torch.testing.assert_close(
+        augment(images.clone(), _draw(20, NEUTRAL)), images, atol=1e-5, rtol=0
+    )
+
+
+def test_draws_are_uniform_within_their_ranges() -> None:
+    draws = _draw(50_000, WIDE)
+    for values, middle, either_way in (
+        (draws.rotation, 0, math.radians(20)),
+        (draws.translation_x, 0, 3),
+        (draws.translation_y, 0, 3),
+        (draws.scale, 1, 0.2),
+        (draws.shear, 0, math.radians(10)),
+        (draws.brightness, 1, 0.5),
+        (draws.contrast, 1, 0.5),
+    ):
+        low, high = middle - either_way, middle + either_way
+        assert low <= float(values.min()) < low + either_way / 100
+        assert high - either_way / 100 < float(values.max()) <= high
+        assert float(values.mean()) == pytest.approx(middle, abs=either_way / 50)
+        assert float(values.std()) == pytest.approx(2 * either_way / math.sqrt(12), rel=0.02)
+
+
+def test_each_image_has_draws_of_its_own(test_split: Split) -> None:
+    same = test_split.images[:1].float().expand(8, 1, 28, 28) / 255
+    changed = augment(same.clone(), _draw(8, WIDE))
+    assert len({tuple(image.flatten().tolist()) for image in changed}) == 8
+
+
+def test_part_of_a_batch_is_what_the_whole_gives(test_split: Split) -> None:
+    images, draws = _images(test_split, 50), _draw(50, WIDE)
+    whole = augment(images.clone(), draws)
+    torch.testing.assert_close(augment(images[20:30].clone(), draws[20:30]), whole[20:30])

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.checkpoint import describe, network_for, read_checkpoint, write_checkpoint
+from stages.errors import PipelineError
+from stages.files import METADATA_KEY, read_tensors, write_tensors
+from stages.params import MODELS, Params
+from tests.conftest import change
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "gn.safetensors"
+
+
+def _write(path: Path, model: str, params: Params) -> torch.nn.Module:
+    torch.manual_seed(1)
+    network = network_for(model, params)
+    write_checkpoint(path, network.state_dict(), model, params)
+    return network
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_round_trip(model: str, params: Params, path: Path) -> None:
+    network = _write(path, model, params).eval()
+    images = torch.rand(4, 1, 28, 28)
+    read = read_checkpoint(path, model, params)
+    assert torch.equal(read(images), network(images))
+    assert not read.training
+
+
+def test_same_weights_same_bytes(params: Params, path: Path) -> None:
+    _write(path, "bn", params)
+    first = path.read_bytes()
+    _write(path, "bn", params)
+    assert path.read_bytes() == first
+
+
+def test_it_says_what_it_was_trained_with(params: Params, path: Path) -> None:
+    _write(path, "gn", params)
+    _, metadata = read_tensors(path, "")
+    assert metadata["normalization"] == "group"
+    assert metadata["train"] == params.train.model_dump()
+    assert metadata["own"] == params.models.gn.model_dump()
+    assert path.read_bytes().count(METADATA_KEY.encode()) == 2  # __metadata__ and the one key
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train__epochs": 3}, "train.epochs 20, not 3"),
+        ({"train__augmentation__scale": 0.5}, "train.augmentation.scale 0.*, not 0.5"),
+        ({"models__gn__channels_per_group": 2}, "own.channels_per_group 4, not 2"),
+    ],
+)
+def test_trained_with_other_params(
+    changes: dict[str, object], message: str, params: Params, path: Path
+) -> None:
+    _write(path, "gn", params)
+    with pytest.raises(PipelineError, match=f"was trained with {message}.*dvc repro train-gn`"):
+        read_checkpoint(path, "gn", change(params, **changes))
+
+
+def test_another_model(params: Params, path: Path) -> None:
+    _write(path, "ln", params)
+    with pytest.raises(PipelineError, match="was trained with model ln, not gn"):
+        read_checkpoint(path, "gn", params)
+
+
+def _tamper(path: Path, params: Params, **tensors: torch.Tensor | None) -> None:
+    """Write a checkpoint of gn whose ``tensors`` are replaced, or left out where None."""
+    weights = network_for("gn", params).state_dict()
+    for name, tensor in tensors.items():
+        weights[name.replace("__", ".")] = tensor
+    kept = {name: tensor for name, tensor in weights.items() if tensor is not None}
+    write_tensors(path, kept, describe("gn", params))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"classify__weight": None}, "holds other tensors than a gn network"),
+        ({"extra": torch.zeros(1)}, "holds other tensors than a gn network"),
+        ({"classify__weight": torch.zeros(10, 16)}, r"'classify.weight' is torch.float32 \[10, 16"),
+        ({"classify__weight": torch.zeros(10, 16, 1, 1).half()}, "is torch.float16"),
+        ({"classify__weight": torch.full((10, 16, 1, 1), torch.nan)}, "not finite"),
+    ],
+)
+def test_foreign_tensors(
+    tensors: dict[str, torch.Tensor | None], message: str, params: Params, path: Path
+) -> None:
+    _tamper(path, params, **tensors)
+    with pytest.raises(PipelineError, match=f"{message}.*run `dvc repro train-gn`"):
+        read_checkpoint(path, "gn", params)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 100, b"PK\x03\x04" * 9])
+def test_no_checkpoint(content: bytes, params: Params, path: Path) -> None:
+    path.write_bytes(content)
+    with pytest.raises(PipelineError, match=r"is damaged or foreign .*run `dvc repro train-gn`"):
+        read_checkpoint(path, "gn", params)
+
+
+def test_truncated(params: Params, path: Path) -> None:
+    _write(path, "gn", params)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(PipelineError, match="is damaged or foreign"):
+        read_checkpoint(path, "gn", params)

@@ -1,0 +1,137 @@
+"""Stages as processes: their exit status, their one line, their one writer."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import Project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with prepared data of 1,000 training images, and a training of many epochs."""
+    project = Project(tmp_path_factory.mktemp("command"))
+    project.set("validation_images: 0 ", "validation_images: 59000 ")
+    project.set("epochs: 20", "epochs: 1000")
+    project.run("python", "-m", "stages.prepare_data")
+    return project
+
+
+@pytest.fixture
+def training(project: Project) -> Iterator[subprocess.Popen[str]]:
+    """A training of bn that has begun, in a session of its own."""
+    process = _start(project, sys.executable, "-m", "stages.train", "bn")
+    _wait_for(lambda: (project.folder / ".resume/bn.safetensors").exists())
+    yield process
+    process.kill()
+    process.wait()
+    (project.folder / ".resume/bn.safetensors").unlink(missing_ok=True)
+
+
+def _start(project: Project, *command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_interrupt_is_one_line_and_130(training: subprocess.Popen[str]) -> None:
+    training.send_signal(signal.SIGINT)
+    _, error = training.communicate(timeout=30)
+    assert training.returncode == 130
+    assert error == "train-bn: interrupted\n"
+
+
+def test_interrupt_while_python_still_imports(project: Project) -> None:
+    process = _start(project, sys.executable, "-m", "stages.train", "gn")
+    _wait_for(lambda: "torch" in _mapped_files(process.pid))
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert error.strip().endswith("interrupted")
+    assert len(error.splitlines()) == 1
+
+
+def _mapped_files(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/maps").read_text()
+    except FileNotFoundError:
+        return pytest.skip("needs /proc")
+
+
+def test_second_training_of_a_model_is_refused(
+    project: Project, training: subprocess.Popen[str]
+) -> None:
+    output = project.run("python", "-m", "stages.train", "bn", status=1)
+    assert output == "train-bn: another process runs this stage here; wait for its end\n"
+    assert training.poll() is None
+
+
+def test_training_ends_with_the_process_that_started_it(project: Project) -> None:
+    starter = _start(project, "sh", "-c", f"{sys.executable} -m stages.train bn; true")
+    _wait_for(lambda: len(psutil.Process(starter.pid).children()) == 1)
+    child = psutil.Process(starter.pid).children()[0]
+    _wait_for(lambda: (project.folder / ".resume/bn.safetensors").exists())
+    os.kill(starter.pid, signal.SIGKILL)
+    starter.wait()
+    _wait_for(lambda: not child.is_running(), seconds=5)
+    assert "ends, since the process that started it is gone" in starter.stderr.read()
+    (project.folder / ".resume/bn.safetensors").unlink()
+
+
+def test_training_that_dvc_left_before_it_began_ends_too(project: Project) -> None:
+    """As when `dvc` is killed while its training still starts: init has adopted it."""
+    script = f"DVC_STAGE=train-bn {sys.executable} -m stages.train bn & echo $!; kill -9 $$"
+    starter = _start(project, "sh", "-c", script)
+    child = psutil.Process(int(starter.stdout.readline()))
+    starter.wait()
+    _wait_for(lambda: not child.is_running(), seconds=30)
+    assert not (project.folder / ".resume/bn.safetensors").exists()
+
+
+def test_bad_params_end_with_2_and_write_nothing(project: Project) -> None:
+    project.set("momentum: 0.9", "momentum: 9")
+    before = _files(project)
+    output = project.run("python", "-m", "stages.evaluate", status=2)
+    project.set("momentum: 9", "momentum: 0.9")
+    assert output == (
+        "evaluate: params.yaml: train.momentum is 9; allowed: a number from 0 to 0.999, "
+        "of stochastic gradient descent\n"
+    )
+    assert _files(project) == before
+
+
+def _files(project: Project) -> list[Path]:
+    """Return all files but DVC's scratch, where the locks are."""
+    return sorted(p for p in project.folder.rglob("*") if ".dvc/tmp" not in str(p))
+
+
+def test_missing_history_ends_with_1(project: Project) -> None:
+    (project.folder / "models/bn.history.csv").unlink(missing_ok=True)
+    output = project.run("python", "-m", "stages.evaluate", status=1)
+    assert output == ("evaluate: models/bn.history.csv is missing; run `dvc repro train-bn`\n")
+
+
+def test_unknown_model(project: Project) -> None:
+    output = project.run("python", "-m", "stages.train", "in", status=2)
+    assert "invalid choice: 'in' (choose from" in output
+    assert "Traceback" not in output

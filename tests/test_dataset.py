@@ -1,0 +1,131 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages.dataset import (
+    Dataset,
+    Pixels,
+    Split,
+    hold_out,
+    measure_pixels,
+    read_dataset,
+    read_split,
+    write_prepared,
+)
+from stages.errors import PipelineError
+from stages.files import write_tensors
+
+
+def _write(folder: Path, dataset: Dataset) -> None:
+    write_prepared(folder, [dataset.train, dataset.followed], dataset.pixels)
+
+
+def test_round_trip(small_dataset: Dataset, tmp_path: Path) -> None:
+    _write(tmp_path, small_dataset)
+    read = read_dataset(tmp_path)
+    assert read.pixels == small_dataset.pixels
+    for ours, theirs in (
+        (read.train, small_dataset.train),
+        (read.followed, small_dataset.followed),
+    ):
+        assert ours.name == theirs.name
+        assert torch.equal(ours.images, theirs.images)
+        assert torch.equal(ours.labels, theirs.labels)
+
+
+def test_pixel_statistics(test_split: Split) -> None:
+    pixels = measure_pixels(test_split.images)
+    scaled = test_split.images.numpy().astype(np.float64) / 255
+    assert pixels.mean == pytest.approx(scaled.mean(), rel=1e-12)
+    assert pixels.std == pytest.approx(scaled.std(), rel=1e-12)
+
+
+def test_held_out_images_are_stratified_and_disjoint(test_split: Split) -> None:
+    train, validation = hold_out(test_split, 1003, seed=4)
+    assert (train.name, validation.name) == ("test", "validation")
+    assert (len(train), len(validation)) == (8997, 1003)
+    share = torch.bincount(test_split.labels) * 1003 / 10_000
+    assert (torch.bincount(validation.labels) - share).abs().max() < 1
+    both = torch.cat([train.images, validation.images]).flatten(1)
+    assert torch.equal(
+        both.double().sum(1).sort().values,
+        test_split.images.flatten(1).double().sum(1).sort().values,
+    )
+
+
+def test_held_out_images_depend_on_the_seed_alone(test_split: Split) -> None:
+    first, again, other = (hold_out(test_split, 500, seed)[1] for seed in (1, 1, 2))
+    assert torch.equal(first.images, again.images)
+    assert not torch.equal(first.images, other.images)
+
+
+def test_validation_is_followed_where_it_was_held_out(test_split: Split, tmp_path: Path) -> None:
+    train, validation = hold_out(Split("train", test_split.images, test_split.labels), 100, 0)
+    write_prepared(tmp_path, [train, validation, test_split], Pixels(0.1, 0.3))
+    assert read_dataset(tmp_path).followed.name == "validation"
+    write_prepared(tmp_path, [train, test_split], Pixels(0.1, 0.3))
+    assert read_dataset(tmp_path).followed.name == "test"
+
+
+def test_the_same_data_gives_the_same_bytes(small_dataset: Dataset, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        _write(tmp_path / folder, small_dataset)
+    for name in ("train.safetensors", "test.safetensors", "pixels.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+IMAGES, LABELS = torch.zeros(3, 1, 28, 28, dtype=torch.uint8), torch.zeros(3, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES.float(), LABELS, r"'images' is torch.float32 \[3, 1, 28, 28\], not torch.uint8"),
+        (IMAGES[:, 0], LABELS, r"'images' is torch.uint8 \[3, 28, 28\], not"),
+        (IMAGES, LABELS.long(), r"'labels' is torch.int64 \[3\], not torch.uint8 \[3\]"),
+        (IMAGES, LABELS[:2], r"'labels' is torch.uint8 \[2\], not torch.uint8 \[3\]"),
+        (IMAGES, LABELS + 10, "does not hold the test images and labels"),
+        (IMAGES[:0], LABELS[:0], "does not hold the test images and labels"),
+    ],
+)
+def test_wrong_tensors(
+    images: torch.Tensor, labels: torch.Tensor, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "test.safetensors"
+    write_tensors(path, {"images": images, "labels": labels}, {"split": "test"})
+    with pytest.raises(PipelineError, match=f"{message}.*; run `dvc repro prepare-data`"):
+        read_split("test", tmp_path)
+
+
+def test_another_split_under_the_name(small_dataset: Dataset, tmp_path: Path) -> None:
+    _write(tmp_path, small_dataset)
+    (tmp_path / "train.safetensors").replace(tmp_path / "test.safetensors")
+    with pytest.raises(PipelineError, match="does not hold the test images"):
+        read_split("test", tmp_path)
+
+
+@pytest.mark.parametrize("length", [0, 7, 8, 50, 10_000])
+def test_truncated(small_dataset: Dataset, tmp_path: Path, length: int) -> None:
+    _write(tmp_path, small_dataset)
+    path = tmp_path / "train.safetensors"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(PipelineError, match=r"train\.safetensors is damaged or foreign"):
+        read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"mean": 0.1}', '{"mean": 0.1, "std": 0}', '{"mean": 1, "std": NaN}'],
+)
+def test_wrong_pixel_statistics(small_dataset: Dataset, tmp_path: Path, content: str) -> None:
+    _write(tmp_path, small_dataset)
+    (tmp_path / "pixels.json").write_text(content)
+    with pytest.raises(PipelineError, match=r"pixels\.json .*run `dvc repro prepare-data`"):
+        read_dataset(tmp_path)
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="is missing; run `dvc repro prepare-data`"):
+        read_dataset(tmp_path)

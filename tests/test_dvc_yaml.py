@@ -1,0 +1,108 @@
+"""dvc.yaml against the code: what a stage declares is what its modules import and read."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.params import MODELS, Params
+from tests.conftest import ROOT
+
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+SCRIPTS = {
+    "prepare-data": "prepare_data",
+    **{f"train-{model}": "train" for model in MODELS},
+    "evaluate": "evaluate",
+    "report": "report",
+}
+
+
+def _file(module: str) -> Path | None:
+    """Return the file of a module of the project, if it is one."""
+    path = ROOT / module.replace(".", "/")
+    for candidate in (path / "__init__.py", path.with_suffix(".py")):
+        if module.startswith("stages") and candidate.exists():
+            return candidate
+    return None
+
+
+def _imports(module: str) -> set[str]:
+    """Return the project's modules that ``module`` names in its import statements."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(_file(module).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if _file(name)}
+
+
+def _all_imports(module: str) -> set[str]:
+    """Return ``module``, its packages, and all that they import, directly or not."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [*_imports(name), *([name.rpartition(".")[0]] if "." in name else [])]
+    return found
+
+
+def _declared_files(stage: str) -> set[Path]:
+    files: set[Path] = set()
+    for dependency in PIPELINE["stages"][stage]["deps"]:
+        path = ROOT / dependency
+        if dependency.startswith("stages/"):
+            files |= set(path.rglob("*.py")) if path.is_dir() else {path}
+    return files
+
+
+def test_the_stages_are_the_six() -> None:
+    assert list(PIPELINE["stages"]) == list(SCRIPTS)
+
+
+@pytest.mark.parametrize(("stage", "script"), SCRIPTS.items())
+def test_deps_are_the_imports(stage: str, script: str) -> None:
+    imported = {_file(module) for module in _all_imports(f"stages.{script}")}
+    assert _declared_files(stage) == imported
+
+
+def test_a_training_does_not_depend_on_the_report() -> None:
+    assert not any("report" in dep for dep in PIPELINE["stages"]["train-bn"]["deps"])
+
+
+def test_every_training_has_the_same_deps_and_its_own_params() -> None:
+    for model in MODELS:
+        stage = PIPELINE["stages"][f"train-{model}"]
+        assert stage["deps"] == PIPELINE["stages"]["train-bn"]["deps"]
+        assert stage["params"] == ["train", f"models.{model}"]
+        assert stage["cmd"] == f"python -m stages.train {model}"
+
+
+def test_any_edit_of_the_params_is_seen_by_a_stage(params: Params) -> None:
+    """Sections are tracked as wholes, so an unknown key in one is noticed too."""
+    assert PIPELINE["stages"]["report"]["params"] == [{"params.yaml": None}]
+    tracked = {
+        key
+        for stage in PIPELINE["stages"].values()
+        for key in stage["params"]
+        if isinstance(key, str)
+    }
+    assert {"data", "train", "models"} <= tracked
+    assert set(params.model_dump()) == {"data", "train", "models", "report"}
+
+
+def test_what_is_for_people_is_kept_in_git_and_in_the_run_cache() -> None:
+    """As metrics or plots: a plain output that is not cached would switch the run-cache off."""
+    for name, stage in PIPELINE["stages"].items():
+        assert all(isinstance(output, str) for output in stage.get("outs", []))
+        for output in stage.get("metrics", []) + stage.get("plots", []):
+            assert list(output.values()) == [{"cache": False}], name
+
+
+def test_artifacts_are_the_checkpoints() -> None:
+    assert {name: artifact["path"] for name, artifact in PIPELINE["artifacts"].items()} == {
+        model: f"models/{model}.safetensors" for model in MODELS
+    }

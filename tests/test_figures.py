@@ -1,0 +1,149 @@
+"""Figures hold what they should: the data, the titles, the labels."""
+
+from collections.abc import Callable, Iterator
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from stages.dataset import Split
+from stages.history import Epoch
+from stages.model import normalization_layer
+from stages.reporting import curves
+from stages.reporting.errors import draw_errors, find_errors
+from stages.reporting.normalization import draw_worked_example
+from stages.reporting.style import COLOURS, render_png
+from stages.scoring import Score
+from stages.worked_example import find_shared_statistics, read_example
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(params=["test", "validation"])
+def histories(request: pytest.FixtureRequest) -> dict[str, list[Epoch]]:
+    losses = {"bn": [0.5, 0.1, 0.2], "gn": [0.6, 0.3, 0.25], "ln": [0.7, 0.4, 0.15]}
+    return {
+        model: [
+            Epoch(i, 0.1, Score(2 * x, 1 - x / 2), Score(x, 1 - x / 10), request.param)
+            for i, x in enumerate(values, start=1)
+        ]
+        for model, values in losses.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("draw", "split", "quantity", "best_of"),
+    [
+        (curves.draw_followed_loss, "followed", "loss", min),
+        (curves.draw_followed_accuracy, "followed", "accuracy", max),
+        (curves.draw_training_loss, "train", "loss", min),
+        (curves.draw_training_accuracy, "train", "accuracy", max),
+    ],
+)
+def test_curves(
+    draw: Callable[[curves.Histories], Figure],
+    split: str,
+    quantity: str,
+    best_of: Callable[[list[float]], float],
+    histories: dict[str, list[Epoch]],
+) -> None:
+    axes = draw(histories).axes[0]
+    lines, stars = axes.lines[::2], axes.lines[1::2]
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    for (model, epochs), line, star, label in zip(
+        histories.items(), lines, stars, legend, strict=True
+    ):
+        values = [getattr(getattr(epoch, split), quantity) for epoch in epochs]
+        assert list(line.get_xdata()) == [1, 2, 3]
+        assert list(line.get_ydata()) == values
+        assert to_hex(line.get_color()).upper() == COLOURS[model]
+        best = best_of(values)
+        assert list(star.get_ydata()) == [best]
+        assert list(star.get_xdata()) == [values.index(best) + 1]
+        assert label.startswith(f"{model}: best")
+        assert f"(epoch {values.index(best) + 1})" in label
+        last = f"{values[-1]:.2%}" if quantity == "accuracy" else f"{values[-1]:.4f}"
+        assert label.endswith(f"last {last}")
+    assert axes.get_xlabel() == "epoch"
+    assert axes.get_ylabel()
+    assert quantity in axes.get_title(loc="left").lower()
+    followed = histories["bn"][0].followed_split
+    assert axes.get_title(loc="left").startswith(
+        "Training" if split == "train" else followed.title()
+    )
+    low, high = axes.get_ylim()
+    assert low <= min(values) <= max(values) <= high
+    assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 3
+
+
+def _logits(split: Split, wrong: dict[int, tuple[int, float]]) -> torch.Tensor:
+    """Right and sure of everything but ``wrong``: index to predicted digit and margin."""
+    logits = torch.nn.functional.one_hot(split.labels.long(), 10).float() * 20
+    for index, (digit, margin) in wrong.items():
+        logits[index] = 0
+        logits[index, digit] = margin
+    return logits
+
+
+def test_errors_are_ordered_by_confidence_then_index(test_split: Split) -> None:
+    digits = {index: (int(test_split.labels[index]) + 1) % 10 for index in (5, 9, 40, 700)}
+    margins = {5: 2.0, 9: 3.0, 40: 2.0, 700: 9.0}
+    logits = _logits(test_split, {i: (digits[i], margins[i]) for i in digits})
+    assert find_errors(logits, test_split.labels).tolist() == [700, 9, 5, 40]
+
+
+def test_matrix_of_errors(test_split: Split) -> None:
+    digits = {index: (int(test_split.labels[index]) + 3) % 10 for index in range(100, 112)}
+    logits = _logits(test_split, {i: (d, i / 50) for i, d in digits.items()})
+    figure = draw_errors("gn", logits, test_split)
+    assert len(figure.axes) == 10
+    columns = {round(axes.get_subplotspec().colspan.start) for axes in figure.axes}
+    assert columns == {0, 1}
+    for axes, index in zip(figure.axes, range(111, 101, -1), strict=True):
+        shown = torch.tensor(axes.images[0].get_array())
+        assert torch.equal(shown, test_split.images[index, 0])
+        confidence = float(logits[index].softmax(0).max())
+        assert axes.get_title() == (
+            f"#{index}: true {int(test_split.labels[index])}\n"
+            f"predicted {digits[index]} ({confidence:.1%})"
+        )
+    assert figure.get_suptitle() == (
+        "gn (group normalization)\n10 of 12 test errors, most confident first"
+    )
+
+
+def test_fewer_than_ten_errors_leave_the_rest_blank_and_say_so(test_split: Split) -> None:
+    digit = (int(test_split.labels[7]) + 1) % 10
+    figure = draw_errors("bn", _logits(test_split, {7: (digit, 1.0)}), test_split)
+    assert [len(axes.images) for axes in figure.axes] == [1] + [0] * 9
+    assert "only 1 in all" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(("normalization", "count"), [("batch", 4), ("group", 8), ("layer", 4)])
+def test_worked_example(normalization: str, count: int) -> None:
+    images = read_example(ROOT / "data/worked_example.json")
+    sets = find_shared_statistics(normalization_layer(normalization, 4, 2), images)
+    axes = draw_worked_example(images, normalization, sets).axes[0]
+    cells = axes.patches
+    assert len(cells) == images.numel()
+    assert len({to_hex(cell.get_facecolor()) for cell in cells}) == count
+    texts = [text.get_text().replace("\N{MINUS SIGN}", "-") for text in axes.texts]
+    assert sum(text.startswith("mean") for text in texts) == count
+    for one in sets:
+        assert any(f"mean {one.mean:.3g}" in text for text in texts)
+    numbers = sorted(float(text) for text in texts if text.lstrip("-").isdigit())
+    assert numbers == sorted(images.flatten().tolist())
+
+
+def test_same_figure_same_bytes(histories: dict[str, list[Epoch]]) -> None:
+    first, second = (render_png(curves.draw_followed_loss(histories), 72) for _ in range(2))
+    assert first == second
+    assert b"Software" not in first
+    assert plt.get_fignums() == []

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from stages.errors import PipelineError
+from stages.history import Epoch, read_history, read_joined, write_history, write_joined
+from stages.scoring import Score
+
+
+def _epochs(split: str = "test", shift: float = 0.0) -> list[Epoch]:
+    return [
+        Epoch(1, 0.05, Score(0.4 + shift, 0.875), Score(0.1, 0.9871), split),
+        Epoch(2, 2e-7, Score(0.1234564, 0.96), Score(0.05, 0.99), split),
+    ]
+
+
+def test_file_as_people_and_dvc_read_it(tmp_path: Path) -> None:
+    write_history(tmp_path / "h.csv", _epochs())
+    assert (tmp_path / "h.csv").read_text() == (
+        "epoch,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy\n"
+        "1,0.05,0.4,0.875,0.1,0.9871\n"
+        "2,2e-07,0.123456,0.96,0.05,0.99\n"
+    )
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_round_trip(split: str, tmp_path: Path) -> None:
+    write_history(tmp_path / "h.csv", _epochs(split))
+    read = read_history(tmp_path / "h.csv", "bn")
+    assert [epoch.columns() for epoch in read] == [epoch.columns() for epoch in _epochs(split)]
+    assert {epoch.followed_split for epoch in read} == {split}
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_joined_round_trip(split: str, tmp_path: Path) -> None:
+    histories = {"bn": _epochs(split), "gn": _epochs(split, 0.25), "ln": _epochs(split)}
+    write_joined(tmp_path / "j.csv", histories)
+    lines = (tmp_path / "j.csv").read_text().splitlines()
+    assert lines[0] == "model,split,epoch,learning_rate,loss,accuracy"
+    assert lines[5] == "gn,train,1,0.05,0.65,0.875"
+    assert len(lines) == 1 + 3 * 2 * 2
+    read = read_joined(tmp_path / "j.csv")
+    for model, epochs in histories.items():
+        assert [epoch.columns() for epoch in read[model]] == [epoch.columns() for epoch in epochs]
+
+
+HEADER = "epoch,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        HEADER,
+        "a,b\n1,2\n",
+        HEADER + "1,0.1,0.2\n",
+        HEADER + "1,0.1,0.2,0.3,0.4,high\n",
+        HEADER + "1,0.1,0.2,0.3,0.4,1.5\n",
+        HEADER + "1,0.1,0.2,0.3,nan,0.5\n",
+        HEADER + "1,0.1,-0.2,0.3,0.1,0.5\n",
+        HEADER + "2,0.1,0.2,0.3,0.4,0.5\n",
+        HEADER + "1,0.1,0.2,0.3,0.4,0.5\n" * 2,
+        "\xff\xfe",
+        HEADER + "1\x00,2",
+    ],
+)
+def test_bad_history(content: str, tmp_path: Path) -> None:
+    (tmp_path / "h.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(PipelineError, match=r"h\.csv .*; run `dvc repro train-bn`"):
+        read_history(tmp_path / "h.csv", "bn")
+
+
+@pytest.mark.parametrize("content", ["a\n1\n", "model,split,epoch\nbn,test,1\n", "\xff"])
+def test_bad_joined_history(content: str, tmp_path: Path) -> None:
+    (tmp_path / "j.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(PipelineError, match=r"j\.csv is no joined history .*dvc repro evaluate"):
+        read_joined(tmp_path / "j.csv")

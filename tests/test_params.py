@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from ruamel.yaml import YAML
+
+from stages.errors import ParamsError
+from stages.model import build_network
+from stages.params import GroupModelParams, Params, load_params
+from stages.yaml12 import MAX_BYTES, load_yaml
+from tests.conftest import ROOT, change
+
+TEXT = (ROOT / "params.yaml").read_text()
+
+
+def test_the_file_is_read_as_dvc_reads_it(params: Params) -> None:
+    assert params.model_dump() == YAML(typ="safe").load(TEXT)
+
+
+def test_every_number_has_a_comment_or_a_heading() -> None:
+    for line in TEXT.splitlines():
+        key = line.split(":")[0].strip()
+        explained_above = key in ("learning_rate", "l1", "weight_decay", "channels_per_group")
+        assert not line.strip() or "#" in line or line.endswith(":") or explained_above, line
+
+
+# What stands in the file, what is put there, and the line that must come of it.
+BAD = [
+    ("epochs: 20", "epochs: 0", r"train\.epochs is 0; allowed: an integer from 1 to 1000, passes"),
+    ("epochs: 20", "epochs: 1001", r"train\.epochs is 1001; allowed: an integer from 1 to 1000"),
+    ("epochs: 20", "epochs: 2.5", r"train\.epochs is 2\.5; allowed: an integer"),
+    ("epochs: 20", "epochs: '20'", r"train\.epochs is '20'; allowed: an integer"),
+    ("epochs: 20", "epochs: true", r"train\.epochs is True; allowed: an integer"),
+    ("epochs: 20", "epochs:", r"train\.epochs is None; allowed: an integer"),
+    ("epochs: 20", "epochs: [20]", r"train\.epochs is \[20\]; allowed: an integer"),
+    ("epochs: 20", "epcohs: 20", r"train\.epcohs is not a known key; did you mean epochs\?"),
+    ("  epochs: 20", "  # epochs: 20", r"train\.epochs is missing; allowed: an integer from 1"),
+    ("momentum: 0.9", "momentum: 1", r"train\.momentum is 1; allowed: a number from 0 to 0\.999"),
+    ("momentum: 0.9", "momentum: .nan", r"train\.momentum is '\.nan'; allowed: a number"),
+    ("momentum: 0.9", "momentum: 1e999", r"train\.momentum is inf; allowed: a number"),
+    ("device: auto", "device: gpu", r"train\.device is 'gpu'; allowed: auto, cpu, cuda or mps"),
+    ("nesterov: ", "nesterov: yes #", r"train\.nesterov is 'yes'; allowed: true or false"),
+    ("rotation: ", "rotation: -1 #", r"train\.augmentation\.rotation is -1; allowed: .* degrees"),
+    ("channels_per_group: 4", "channels_per_group: 3", r"per_group is 3; allowed: 1, 2 or 4"),
+    ("validation_images: 0", "validation_images: 60000", r"validation_images is 60000; allowed"),
+    ("dots_per_inch: 144", "dots_per_inch: 10", r"report\.dots_per_inch is 10; allowed"),
+    ("\nreport:", "\nreprot:", r"reprot is not a known key; did you mean report\?"),
+    (
+        "\nreport:",
+        "\nsurplus: 1\nreport:",
+        r"surplus is not a known key; allowed: data, train, models",
+    ),
+    ("  seed: ", "  12: 3\n  seed: ", r"train\.12 is not a known key; allowed: seed, device"),
+    ("\ndata:", "\ndata: 3\nunused:", r"unused is not a known key; .*and 1 more"),
+    ("epochs: 20", "epochs: 20\n  epochs: 30", r"not valid YAML: the key 'epochs' stands twice"),
+    ("epochs: 20", "epochs: {", r"is not valid YAML: while parsing"),
+    ("epochs: 20", "epochs: !!python/object/apply:os.system [x]", r"not valid YAML: could not"),
+    ("epochs: 20", "epochs: !!bool 3", r"is not valid YAML"),
+    ("epochs: 20", "epochs: \x00", r"is not valid YAML: unacceptable character"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BAD, ids=[new for _, new, _ in BAD])
+def test_bad_params(old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert TEXT.count(old) == 1
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace(old, new))
+    with pytest.raises(ParamsError, match=message) as caught:
+        load_params(path)
+    assert caught.value.status == 2
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is None; allowed: the keys data, train, models, report"),
+        (b"- 1", r"the file is \[1\]; allowed: the keys data"),
+        (b"\xff\xfe\x80", "is not valid YAML"),
+        (b"[" * 5000, "nested too deeply"),
+        (b"a: 1\n" * 20_000, f"at most {MAX_BYTES} are read"),
+        # Each line doubles what the last one means: a bomb, if it were spelt out.
+        (
+            b"".join(b"a%d: &a%d [*a%d, *a%d]\n" % (i, i, i - 1, i - 1) for i in range(1, 60))
+            .replace(b"*a0", b"x")
+            .replace(b"a59: &a59", b"train: &a59"),
+            "is not a known key",
+        ),
+    ],
+)
+def test_hostile_files(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ParamsError, match=message) as caught:
+        load_params(path)
+    assert len(str(caught.value)) < 500
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"cannot be read .*No such file"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_nesterov_needs_momentum(params: Params) -> None:
+    with pytest.raises(ValueError, match="needs a momentum above 0"):
+        change(params, train__nesterov=True, train__momentum=0.0)
+
+
+SCALARS = """1e-3 1.0e-3 010 -7 +5 .5 5. 1e999 yes on 12:30 1_000 2001-01-01 null ~ '' True false
+0o10 0x10 .inf [1,a] {a:1}"""
+
+
+@pytest.mark.parametrize("text", SCALARS.split())
+def test_scalars_as_in_yaml_1_2(text: str) -> None:
+    """Numbers, booleans and null as DVC's parser takes them; the rest stays a string or fails."""
+    ours, dvcs = (
+        load_yaml(f"key: {text}".encode())["key"],
+        YAML(typ="safe").load(f"key: {text}")["key"],
+    )
+    assert ours == dvcs or isinstance(ours, str)
+    assert type(ours) is type(dvcs) or isinstance(ours, str)
+
+
+def test_scalars_that_users_write_are_dvcs() -> None:
+    for text, value in (("1e-3", 0.001), ("010", 10), ("yes", "yes"), ("true", True)):
+        assert load_yaml(text.encode()) == value == YAML(typ="safe").load(text)
+    assert yaml.safe_load("1e-3") == "1e-3"  # why it is not PyYAML's own reading
+
+
+def test_allowed_groups_are_what_the_network_takes() -> None:
+    allowed = GroupModelParams.model_fields["channels_per_group"].annotation.__args__
+    for channels_per_group in allowed:
+        build_network("group", channels_per_group)

@@ -1,0 +1,180 @@
+"""The real pipeline, in a copy of the project, on a small part of the real data.
+
+The tests of this file share one copy and follow one another.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from stages.params import MODELS
+from tests.conftest import Project
+
+OUTPUTS = [
+    *(f"data/prepared/{name}" for name in ("train.safetensors", "test.safetensors", "pixels.json")),
+    *(f"models/{model}.{kind}" for model in MODELS for kind in ("safetensors", "history.csv")),
+    *(f"reports/metrics/{model}.json" for model in MODELS),
+    *(f"reports/predictions/{model}.safetensors" for model in MODELS),
+    "reports/history.csv",
+    "reports/report.md",
+]
+METRICS = {
+    *("test_accuracy", "test_loss", "train_accuracy", "train_loss", "accuracy_gap"),
+    *("errors", "parameters"),
+}
+
+
+def _ran(output: str) -> list[str]:
+    """Return the stages that DVC ran, from what it printed."""
+    return re.findall(r"Running stage '([\w-]+)'", output)
+
+
+def _make_small(project: Project) -> None:
+    """Two epochs on 3,000 images, followed by the other 57,000."""
+    project.set("validation_images: 0 ", "validation_images: 57000 ")
+    project.set("epochs: 20", "epochs: 2")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("pipeline"))
+    _make_small(project)
+    project.output = project.run("dvc", "repro")
+    project.commit("small results")
+    return project
+
+
+def test_everything_ran_and_is_there(project: Project) -> None:
+    trainings = [f"train-{model}" for model in MODELS]
+    assert sorted(_ran(project.output)) == sorted(
+        ["prepare-data", *trainings, "evaluate", "report"]
+    )
+    assert [name for name in OUTPUTS if not (project.folder / name).is_file()] == []
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_nothing_runs_a_second_time(project: Project) -> None:
+    assert _ran(project.run("dvc", "repro")) == []
+
+
+def test_no_output_is_left_untracked(project: Project) -> None:
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_metrics_have_the_same_keys_and_agree(project: Project) -> None:
+    for model in MODELS:
+        metrics = json.loads((project.folder / f"reports/metrics/{model}.json").read_text())
+        assert metrics.keys() == METRICS
+        assert metrics["parameters"] == 8880
+        assert metrics["errors"] == round(10_000 * (1 - metrics["test_accuracy"]))
+        gap = metrics["train_accuracy"] - metrics["test_accuracy"]
+        assert metrics["accuracy_gap"] == pytest.approx(gap, abs=1e-6)
+        assert metrics["test_accuracy"] > 0.5
+
+
+def test_metrics_table_has_a_row_a_model(project: Project) -> None:
+    header, *rows = project.run("dvc", "metrics", "show").strip().splitlines()
+    assert header.split()[0] == "Path"
+    assert set(header.split()[1:]) == METRICS
+    assert [row.split()[0] for row in rows] == [f"reports/metrics/{model}.json" for model in MODELS]
+
+
+def test_histories_follow_the_validation_images(project: Project) -> None:
+    for model in MODELS:
+        lines = (project.folder / f"models/{model}.history.csv").read_text().splitlines()
+        assert lines[0].endswith("validation_loss,validation_accuracy")
+        assert len(lines) == 3
+
+
+def test_plots_show_the_three_models(project: Project) -> None:
+    project.run("dvc", "plots", "show")
+    assert (project.folder / "dvc_plots/index.html").is_file()
+    plots = json.loads(project.run("dvc", "plots", "show", "--json", "Loss", "Accuracy"))
+    charts = plots["data"]
+    assert sorted(charts) == ["Accuracy", "Loss"]
+    for (chart,) in charts.values():
+        content = json.loads(chart["content"]) if isinstance(chart["content"], str) else chart
+        text = json.dumps(content)
+        assert all(f'"{model}"' in text for model in MODELS)
+        assert "validation" in text
+
+
+def test_second_report_without_anything_else(project: Project) -> None:
+    project.set("dots_per_inch: 144", "dots_per_inch: 72")
+    assert _ran(project.run("dvc", "repro")) == ["report"]
+
+
+def test_readme_rebuilds_nothing(project: Project) -> None:
+    (project.folder / "README.md").write_text("changed")
+    project.set("# resolution of the figures", "# resolution", file="params.yaml")
+    assert _ran(project.run("dvc", "repro")) == []
+
+
+def test_gn_parameter_retrains_gn_alone(project: Project) -> None:
+    project.set("channels_per_group: 4", "channels_per_group: 2")
+    assert _ran(project.run("dvc", "repro")) == ["train-gn", "evaluate", "report"]
+    changes = json.loads(project.run("dvc", "metrics", "diff", "--json"))
+    assert list(changes) == ["reports/metrics/gn.json"]
+    assert "reports/history.csv" in project.run("dvc", "plots", "diff", "--json")
+
+
+def test_parameter_changed_back_and_deleted_reports_come_from_the_cache(project: Project) -> None:
+    project.set("channels_per_group: 2", "channels_per_group: 4")
+    project.set("dots_per_inch: 72", "dots_per_inch: 144")
+    for name in ("report.md", "history.csv", "metrics/bn.json", "figures/loss.png"):
+        (project.folder / "reports" / name).unlink()
+    output = project.run("dvc", "repro")
+    assert _ran(output) == []
+    assert output.count("is cached - skipping run") == 3  # train-gn, evaluate, report
+    assert "up to date" in project.run("dvc", "status")
+    assert project.run("git", "status", "--porcelain", "reports", "dvc.lock") == ""
+
+
+def test_epochs_retrain_all_three(project: Project) -> None:
+    project.set("epochs: 2 ", "epochs: 1 ")
+    ran = _ran(project.run("dvc", "repro"))
+    assert sorted(ran[:3]) == [f"train-{model}" for model in MODELS]
+    assert ran[3:] == ["evaluate", "report"]
+
+
+def test_unknown_key_anywhere_is_refused_before_any_training(project: Project) -> None:
+    for old, new in (
+        ("  momentum: 0.9", "  momentun: 0.9"),
+        ("models:  ", "modells:  "),
+        ("report:\n", "report:\n  dpi: 3\n"),
+        ("data:\n", "surplus: 1\ndata:\n"),
+        ("  gn:  ", "  xn: {l1: 0}\n  gn:  "),
+    ):
+        project.set(old, new)
+        result = project.try_run("dvc", "repro")
+        project.set(new, old)
+        assert result.returncode != 0
+        output = result.stdout + result.stderr
+        assert not any(stage.startswith("train") and "Updating" in output for stage in _ran(output))
+        assert "is not a known key" in output or "are missing from 'params.yaml'" in output
+        assert "Traceback" not in output
+
+
+def test_trainings_side_by_side_give_the_same_bytes(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Project(tmp_path_factory.mktemp("side-by-side"))
+    _make_small(other)
+    other.set("epochs: 2 ", "epochs: 1 ")
+    output = other.run("python", "-m", "stages.repro")
+    assert re.search(r"^gn \| gn epoch 1/1: validation loss", output, re.MULTILINE)
+    assert (other.folder / "dvc.lock").read_text() == (project.folder / "dvc.lock").read_text()
+
+
+def test_nothing_is_left_behind(project: Project) -> None:
+    assert list((project.folder / ".resume").iterdir()) == []
+    assert list(project.folder.rglob("*.tmp")) == []
+
+
+def test_paths_and_dates_are_in_no_output(project: Project) -> None:
+    for name in OUTPUTS:
+        content = (project.folder / name).read_bytes()
+        assert str(Path.home()).encode() not in content
+        assert str(project.folder).encode() not in content

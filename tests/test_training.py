@@ -1,0 +1,207 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stages.dataset import Dataset
+from stages.errors import PipelineError
+from stages.machine import set_up_machine
+from stages.model import convolution_weights
+from stages.params import MODELS, Params
+from stages.schedule import one_cycle
+from stages.scoring import compute_logits, score
+from stages.training import Training, epoch_seed
+from tests.conftest import change
+
+CPU = torch.device("cpu")
+
+
+def _train(model: str, params: Params, dataset: Dataset) -> Training:
+    training = Training(model, params, dataset, CPU)
+    while not training.is_finished:
+        training.run_epoch()
+    return training
+
+
+def _same(a: nn.Module, b: nn.Module) -> bool:
+    left, right = a.state_dict(), b.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+@pytest.fixture
+def short(params: Params) -> Params:
+    return change(params, train__epochs=2, train__batch_size=32)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_learns(model: str, params: Params, small_dataset: Dataset) -> None:
+    recipe = change(params, train__epochs=12, train__batch_size=16)
+    epochs = _train(model, recipe, small_dataset).epochs
+    assert [epoch.number for epoch in epochs] == list(range(1, 13))
+    assert epochs[-1].followed.accuracy > 0.7 > 0.4 > epochs[0].train.accuracy
+    assert epochs[-1].train.loss < epochs[0].train.loss / 2
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("average", [0, 0.9])
+def test_same_inputs_same_bits(
+    model: str, average: float, short: Params, small_dataset: Dataset
+) -> None:
+    recipe = change(short, train__weight_average=average, train__dropout=0.1)
+    first, second = (_train(model, recipe, small_dataset) for _ in range(2))
+    assert first.epochs == second.epochs
+    assert _same(first.result, second.result)
+
+
+@pytest.mark.parametrize("key", ["seed", "dropout", "label_smoothing", "weight_average", "warmup"])
+def test_each_part_of_the_recipe_counts(key: str, short: Params, small_dataset: Dataset) -> None:
+    value = {"seed": 1, "warmup": 0.6}.get(key, 0.123)
+    neutral = change(short, train__dropout=0, train__label_smoothing=0, train__weight_average=0)
+    first = _train("gn", neutral, small_dataset)
+    other = _train("gn", change(neutral, **{f"train__{key}": value}), small_dataset)
+    assert not _same(first.result, other.result)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("average", [0, 0.9])
+def test_restored_training_ends_with_the_same_bits(
+    model: str, average: float, short: Params, small_dataset: Dataset
+) -> None:
+    recipe = change(short, train__epochs=3, train__weight_average=average, train__dropout=0.1)
+    whole = _train(model, recipe, small_dataset)
+    stopped = Training(model, recipe, small_dataset, CPU)
+    stopped.run_epoch()
+    resumed = Training(model, recipe, small_dataset, CPU)
+    resumed.restore(stopped.state(), stopped.epochs)
+    while not resumed.is_finished:
+        resumed.run_epoch()
+    assert resumed.epochs == whole.epochs
+    assert _same(resumed.result, whole.result)
+
+
+def test_one_step_is_gradient_descent_with_l1_and_l2(
+    params: Params, small_dataset: Dataset
+) -> None:
+    """One step over all images, against the penalties as terms of the loss."""
+    neutral = change(
+        params,
+        train__epochs=1,
+        train__batch_size=300,
+        train__momentum=0.0,
+        train__nesterov=False,
+        train__dropout=0,
+        train__label_smoothing=0,
+        train__weight_average=0,
+        models__bn__learning_rate=0.1,
+        models__bn__l1=0.05,
+        models__bn__weight_decay=0.5,
+        **{f"train__augmentation__{key}": 0 for key in params.train.augmentation.model_dump()},
+    )
+    training = Training("bn", neutral, small_dataset, CPU)
+    twin = Training("bn", neutral, small_dataset, CPU).result.train()
+    training.run_epoch()
+
+    images = small_dataset.train.images.float() / 255 - small_dataset.pixels.mean
+    logits = twin(images / small_dataset.pixels.std)
+    loss = F.cross_entropy(logits, small_dataset.train.labels.long())
+    loss = loss + 0.05 * sum(weight.abs().sum() for weight in convolution_weights(twin))
+    loss = loss + 0.5 / 2 * sum(weight.square().sum() for weight in twin.parameters())
+    loss.backward()
+    for ours, weight in zip(training.result.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours, weight - 0.1 * weight.grad, rtol=0, atol=3e-4)
+
+
+def test_average_is_the_exponential_moving_average(short: Params, small_dataset: Dataset) -> None:
+    """Against the recurrence by hand, with one step an epoch."""
+    recipe = change(short, train__epochs=4, train__batch_size=300, train__weight_average=0.75)
+    training = Training("bn", recipe, small_dataset, CPU)
+    expected: dict[str, torch.Tensor] = {}
+    for _ in range(4):
+        training.run_epoch()
+        for name, value in training.state().items():
+            if name.startswith("network.") and value.is_floating_point():
+                old = expected.get(name, value)
+                expected[name] = 0.75 * old + 0.25 * value
+    averaged = training.result.state_dict()
+    assert any("running_mean" in name for name in expected)  # normalization buffers included
+    for name, value in expected.items():
+        torch.testing.assert_close(averaged[name.removeprefix("network.")], value)
+
+
+def test_train_score_is_of_the_images_as_they_were_trained_on(
+    short: Params, small_dataset: Dataset
+) -> None:
+    """One step over all images: its loss is that of the fresh weights."""
+    neutral = change(
+        short,
+        train__batch_size=300,
+        train__dropout=0,
+        **{f"train__augmentation__{key}": 0 for key in short.train.augmentation.model_dump()},
+    )
+    training = Training("ln", neutral, small_dataset, CPU)
+    fresh = compute_logits(training.result, small_dataset.train, small_dataset.pixels, CPU)
+    expected = score(fresh, small_dataset.train.labels)
+    epoch = training.run_epoch()
+    assert epoch.train.loss == pytest.approx(expected.loss, rel=1e-4)
+    assert epoch.train.accuracy == pytest.approx(expected.accuracy, abs=0.01)
+
+
+def test_followed_score_is_of_the_result(short: Params, small_dataset: Dataset) -> None:
+    training = _train("gn", change(short, train__weight_average=0.5), small_dataset)
+    logits = compute_logits(training.result, small_dataset.followed, small_dataset.pixels, CPU)
+    assert training.epochs[-1].followed == score(logits, small_dataset.followed.labels)
+
+
+def test_divergence_is_one_line(params: Params, small_dataset: Dataset) -> None:
+    wild = change(
+        params, train__epochs=30, train__batch_size=16, models__gn__learning_rate=10.0,
+        models__gn__weight_decay=1.0, train__momentum=0.999, train__warmup=0.0,
+    )  # fmt: skip
+    line = (
+        r"^gn diverged: its loss is not finite at epoch \d+, step \d+ of 19, learning rate \S+; "
+        r"try a smaller models\.gn\.learning_rate$"
+    )
+    with pytest.raises(PipelineError, match=line):
+        _train("gn", wild, small_dataset)
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup"), [(1, 0.3), (2, 0.3), (100, 0.3), (100, 0.0), (10, 1.0)]
+)
+def test_one_cycle_schedule(steps: int, warmup: float, params: Params) -> None:
+    """The closed form: two half cosines between first, peak and last learning rate."""
+    recipe = change(
+        params, train__warmup=warmup, train__initial_divisor=10, train__final_divisor=100
+    ).train
+    rates = one_cycle(0.4, steps, recipe)
+    top = warmup * steps - 1
+    for step, rate in enumerate(rates):
+        if steps == 1:
+            low, high, share = 0.4, 0.4, 0.0
+        elif step <= top:
+            low, high, share = 0.4, 0.04, step / top if top else 1.0
+        else:
+            low, high, share = 0.0004, 0.4, (step - top) / (steps - 1 - top)
+        expected = low + (high - low) * (1 + math.cos(math.pi * share)) / 2
+        assert rate == pytest.approx(expected, rel=1e-6), step
+    assert len(rates) == steps
+
+
+def test_seeds_of_epochs_differ() -> None:
+    seeds = {epoch_seed(seed, epoch) for seed in range(50) for epoch in range(50)}
+    assert len(seeds) == 2500
+
+
+def test_machine_is_deterministic_and_has_the_threads(params: Params) -> None:
+    device = set_up_machine(change(params, train__threads=2, train__device="cpu").train)
+    assert device.type == "cpu"
+    assert torch.get_num_threads() == 2
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_missing_device(params: Params) -> None:
+    with pytest.raises(PipelineError, match=r"train\.device is cuda, which this machine lacks"):
+        set_up_machine(change(params, train__device="cuda").train)
