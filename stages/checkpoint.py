@@ -1,6 +1,7 @@
 """A trained model as a file: its weights, and the parameters that it was trained with."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 from stages.errors import PipelineError
 from stages.files import check_tensor, read_tensors, write_tensors
 from stages.model import build_network
-from stages.params import MODELS, Params
+from stages.params import MODELS, Params, flatten
 
 
 def checkpoint_path(model: str) -> Path:
@@ -34,15 +35,27 @@ def describe(model: str, params: Params) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network, evaluating, on the CPU, and the software that trained it."""
+
+    network: nn.Sequential
+    software: dict[str, str]
+
+
 def write_checkpoint(
-    path: Path, weights: Mapping[str, torch.Tensor], model: str, params: Params
+    path: Path,
+    weights: Mapping[str, torch.Tensor],
+    model: str,
+    params: Params,
+    software: Mapping[str, str],
 ) -> None:
     """Write the state dictionary ``weights`` of ``model``, trained with ``params``."""
-    write_tensors(path, weights, describe(model, params))
+    write_tensors(path, weights, {**describe(model, params), "software": software})
 
 
-def read_checkpoint(path: Path, model: str, params: Params) -> nn.Sequential:
-    """Read the network of ``model``, evaluating, on the CPU.
+def read_checkpoint(path: Path, model: str, params: Params) -> Checkpoint:
+    """Read the checkpoint of ``model``.
 
     Raises:
         PipelineError: the file is missing or damaged, or holds another model, other
@@ -50,7 +63,8 @@ def read_checkpoint(path: Path, model: str, params: Params) -> nn.Sequential:
     """
     remedy = f"run `dvc repro train-{model}`"
     tensors, metadata = read_tensors(path, remedy)
-    wanted, found = _flatten(describe(model, params)), _flatten(metadata)
+    software = metadata.pop("software", {})
+    wanted, found = flatten(describe(model, params)), flatten(metadata)
     for key in wanted | found:
         if wanted.get(key) != found.get(key):
             raise PipelineError(
@@ -64,16 +78,7 @@ def read_checkpoint(path: Path, model: str, params: Params) -> nn.Sequential:
         read = check_tensor(path, tensors, name, tensor.dtype, tuple(tensor.shape), remedy)
         if not read.isfinite().all():
             raise PipelineError(f"{path}: {name!r} holds numbers that are not finite; {remedy}")
+        if name.endswith("running_var") and (read < 0).any():
+            raise PipelineError(f"{path}: {name!r} holds negative variances; {remedy}")
     network.load_state_dict(tensors)
-    return network.eval()
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested dictionaries by their dotted keys."""
-    leaves = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            leaves |= _flatten(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
+    return Checkpoint(network.eval(), software)

@@ -1,5 +1,6 @@
 """How a stage runs as a process: one line an error, one writer, and no life of its own."""
 
+import argparse
 import fcntl
 import os
 import sys
@@ -48,6 +49,14 @@ def run_as_command(stage: str, main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         _leave(_INTERRUPTED, f"{stage}: interrupted")
     sys.exit(0)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Python's own, but a wrong command line gets one line too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with ``message``."""
+        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def _leave(status: int, line: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """Stage evaluate: score the three checkpoints on the clean training and test images."""
 
+from stages.activations import activations_path, observe, write_activations
 from stages.checkpoint import checkpoint_path, read_checkpoint
 from stages.command import run_as_command
 from stages.dataset import read_dataset, read_split
@@ -7,25 +8,28 @@ from stages.history import JOINED_PATH, history_path, read_history, write_joined
 from stages.machine import set_up_machine
 from stages.metrics import measure, metrics_path, write_metrics
 from stages.params import MODELS, load_params
-from stages.predictions import predictions_path, write_predictions
+from stages.predictions import Predictions, predictions_path, write_predictions
 from stages.scoring import compute_logits
 
 
 def main() -> None:
-    """Write metrics and predictions of each model, and the joined history."""
+    """Write metrics, predictions and activations of each model, and the joined history."""
     params = load_params()
     device = set_up_machine(params.train)
     dataset, test = read_dataset(), read_split("test")
     histories = {model: read_history(history_path(model), model) for model in MODELS}
-    networks = {model: read_checkpoint(checkpoint_path(model), model, params) for model in MODELS}
-    for model, network in networks.items():
+    checkpoints = {m: read_checkpoint(checkpoint_path(m), m, params) for m in MODELS}
+    for model, checkpoint in checkpoints.items():
+        network = checkpoint.network.to(device)
         train_logits, test_logits = (
-            compute_logits(network.to(device), split, dataset.pixels, device)
+            compute_logits(network, split, dataset.pixels, device)
             for split in (dataset.train, test)
         )
         metrics = measure(network, train_logits, dataset.train.labels, test_logits, test.labels)
         write_metrics(metrics_path(model), metrics)
-        write_predictions(predictions_path(model), test_logits)
+        write_predictions(predictions_path(model), Predictions(test_logits, checkpoint.software))
+        activations = observe(network, test, dataset.pixels, device)
+        write_activations(activations_path(model), activations)
         print(f"{model}: test accuracy {metrics.test_accuracy:.2%}, {metrics.errors} errors")
     write_joined(JOINED_PATH, histories)
 

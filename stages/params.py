@@ -1,7 +1,9 @@
 """The schema of params.yaml: every number a user may change, with its unit and its range."""
 
 import difflib
+import re
 import reprlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -144,14 +146,18 @@ def _first_line(error: ValidationError) -> str:
         error.errors(include_url=False, include_context=False),
         key=lambda fault: fault["type"] not in ("extra_forbidden", "invalid_key"),
     )
-    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    # reprlib bounds what a hostile file can make of its keys and values, and keeps it one line.
+    parts = [str(part) for part in first["loc"] if part != "[key]"]
+    key = ".".join(
+        part if re.fullmatch(r"\w{1,40}", part) else reprlib.repr(part) for part in parts
+    )
     if first["type"] in ("extra_forbidden", "invalid_key"):
         message = f"{key} is not a known key; {_known_keys(first['loc'])}"
     elif first["type"] == "value_error":
         message = first["msg"].removeprefix("Value error, ")
     elif first["type"] == "missing":
         message = f"{key} is missing; allowed: {_allowed(first['loc'])}"
-    else:  # reprlib bounds what a hostile file can make of its value
+    else:
         value = reprlib.repr(first["input"])
         message = f"{key or 'the file'} is {value}; allowed: {_allowed(first['loc'])}"
     return message + (f" (and {len(others)} more)" if others else "")
@@ -183,3 +189,14 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     section = _section(location[:-1])
     close = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(section.model_fields)}"
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dictionaries by their dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves

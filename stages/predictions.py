@@ -1,5 +1,6 @@
 """The answers of a trained model to the test images: its logits, as safetensors."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,20 +14,28 @@ def predictions_path(model: str) -> Path:
     return Path("reports/predictions", f"{model}.safetensors")
 
 
-def write_predictions(path: Path, logits: torch.Tensor) -> None:
-    """Write float32 ``logits`` [N, 10]."""
-    write_tensors(path, {"logits": logits}, {})
+@dataclass(frozen=True)
+class Predictions:
+    """The logits [N, 10], float32, of N test images, and the software that trained the model."""
+
+    logits: torch.Tensor
+    software: dict[str, str]
 
 
-def read_predictions(path: Path, count: int) -> torch.Tensor:
-    """Read the logits [``count``, 10] that ``write_predictions`` wrote.
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write ``predictions``."""
+    write_tensors(path, {"logits": predictions.logits}, {"software": predictions.software})
+
+
+def read_predictions(path: Path, count: int) -> Predictions:
+    """Read the predictions for ``count`` images that ``write_predictions`` wrote.
 
     Raises:
         PipelineError: the file is missing, damaged, or holds something else.
     """
     remedy = "run `dvc repro evaluate`"
-    tensors, _ = read_tensors(path, remedy)
+    tensors, metadata = read_tensors(path, remedy)
     logits = check_tensor(path, tensors, "logits", torch.float32, (count, 10), remedy)
     if not logits.isfinite().all():
         raise PipelineError(f"{path} holds numbers that are not finite; {remedy}")
-    return logits
+    return Predictions(logits, dict(metadata.get("software", {})))

@@ -15,6 +15,7 @@ from stages.errors import PipelineError
 from stages.files import read_tensors, write_tensors
 from stages.history import Epoch
 from stages.params import Params
+from stages.provenance import describe_training
 from stages.scoring import Score
 from stages.training import Training
 
@@ -70,8 +71,7 @@ def saved_state(model: str, params: Params, dataset: Dataset, device: torch.devi
     for name, module in sorted(sys.modules.items()):
         if name.startswith("stages.") and module.__file__:
             digest.update(Path(module.__file__).read_bytes())
-    machine = [torch.__version__, device.type, torch.backends.cpu.get_cpu_capability()]
-    inputs = [describe(model, params), asdict(dataset.pixels), machine]
+    inputs = [describe(model, params), asdict(dataset.pixels), describe_training(device)]
     digest.update(json.dumps(inputs, sort_keys=True).encode())
     return SavedState(_FOLDER / f"{model}.safetensors", digest.hexdigest())
 

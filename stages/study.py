@@ -3,19 +3,17 @@
 Each row is a training. The columns ``model`` (bn, gn or ln) and ``seed`` say which; a column
 named like a parameter (``train.batch_size``, or ``model.l1`` for that of the row's own model)
 holds a value that differs from params.yaml. The other columns are results:
-``train_accuracy`` and ``test_accuracy`` or ``validation_accuracy``, fractions on clean images
-with the final weights, and ``recipe``, a digest of all parameters but the seed. Rows without
-results, or with those of another recipe, are trained, as many at once as there are cores.
+``train_accuracy``, and ``test_loss`` and ``test_accuracy`` or those of the validation images, on
+clean images with the final weights (accuracies are fractions), and ``recipe``, a digest of all
+parameters but the seed. Rows without results, or with those of another recipe, are trained, as
+many at once as there are cores.
 
     python -m stages.study reports/seeds.csv --seeds 5    # the rows of five seeds a model
     python -m stages.study reports/search.csv             # the rows that the file has
 """
 
-import argparse
 import csv
-import hashlib
 import io
-import json
 import signal
 from collections.abc import Iterator
 from functools import cache
@@ -23,13 +21,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from stages.command import prepare_process, run_as_command
+from stages.command import ArgumentParser, prepare_process, run_as_command
 from stages.dataset import Dataset
 from stages.errors import ParamsError
 from stages.files import read_bytes, write_text
 from stages.machine import set_up_machine
 from stages.params import MODELS, DataParams, Params, load_params, validate
 from stages.prepare_data import RAW, prepare
+from stages.recipe import recipe_digest
 from stages.scoring import compute_logits, score
 from stages.training import Training
 from stages.workers import count_workers
@@ -44,10 +43,10 @@ def main(path: Path, num_seeds: int) -> None:
     rows = _plan_seeds(num_seeds) if num_seeds else _read_rows(path)
     if num_seeds and path.exists():
         _take_over(_read_rows(path), rows)
-    todo = [i for i, row in enumerate(rows) if row.get("recipe") != digest(row, params)]
+    todo = [i for i, row in enumerate(rows) if row.get("recipe") != _digest(row, params)]
     print(f"{path}: {len(todo)} of {len(rows)} trainings to do", flush=True)
     for done, (i, result) in enumerate(_train_rows({i: rows[i] for i in todo}, params), start=1):
-        rows[i] |= result | {"recipe": digest(rows[i], params)}
+        rows[i] |= result | {"recipe": _digest(rows[i], params)}
         _write_rows(path, rows)
         print(f"{done}/{len(todo)}: {rows[i]}", flush=True)
 
@@ -72,13 +71,8 @@ def params_of(row: Row, params: Params) -> Params:
     return validate(content, f"the row {row}")
 
 
-def digest(row: Row, params: Params) -> str:
-    """Return eight characters that stand for all that decides a row's accuracy, but the seed."""
-    content = params_of(row, params).model_dump()
-    for key in ("seed", "threads", "device"):
-        del content["train"][key]
-    decisive = [content["data"], content["train"], content["models"][row["model"]]]
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
+def _digest(row: Row, params: Params) -> str:
+    return recipe_digest(row["model"], params_of(row, params))
 
 
 def _plan_seeds(num_seeds: int) -> list[Row]:
@@ -114,8 +108,10 @@ def _train(job: tuple[int, str, Params]) -> tuple[int, Row]:
     while not training.is_finished:
         training.run_epoch()
     train_logits = compute_logits(training.result, dataset.train, dataset.pixels, device)
+    split, last = dataset.followed.name, training.epochs[-1].followed
     return number, {
-        f"{dataset.followed.name}_accuracy": f"{training.epochs[-1].followed.accuracy:.6f}",
+        f"{split}_loss": f"{last.loss:.6f}",
+        f"{split}_accuracy": f"{last.accuracy:.6f}",
         "train_accuracy": f"{score(train_logits, dataset.train.labels).accuracy:.6f}",
     }
 
@@ -141,7 +137,7 @@ def _write_rows(path: Path, rows: list[Row]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m stages.study")
+    parser = ArgumentParser(prog="python -m stages.study")
     parser.add_argument("table", type=Path, help="the CSV file, both plan and record")
     parser.add_argument("--seeds", type=int, default=0, help="plan seeds 0 to N-1 of each model")
     arguments = parser.parse_args()

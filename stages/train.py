@@ -1,14 +1,13 @@
 """Stage train-bn, train-gn or train-ln: train one model, from prepared data to a checkpoint."""
 
-import argparse
-
 from stages.checkpoint import checkpoint_path, write_checkpoint
-from stages.command import run_as_command
+from stages.command import ArgumentParser, run_as_command
 from stages.dataset import read_dataset
 from stages.history import history_path, write_history
 from stages.machine import set_up_machine
 from stages.params import MODELS, load_params
 from stages.progress import Progress
+from stages.provenance import describe_training
 from stages.resume import saved_state
 from stages.training import Training
 
@@ -28,12 +27,13 @@ def main(model: str) -> None:
             state.save(training)
             progress.end_epoch(epoch)
     write_history(history_path(model), training.epochs)
-    write_checkpoint(checkpoint_path(model), training.result.state_dict(), model, params)
+    weights, software = training.result.state_dict(), describe_training(device)
+    write_checkpoint(checkpoint_path(model), weights, model, params, software)
     state.remove()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m stages.train", description=__doc__)
+    parser = ArgumentParser(prog="python -m stages.train", description=__doc__)
     parser.add_argument("model", choices=MODELS)
     model = parser.parse_args().model
     run_as_command(f"train-{model}", lambda: main(model))

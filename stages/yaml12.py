@@ -1,6 +1,7 @@
 """YAML as DVC reads it (version 1.2), safely: ``1e-3`` is a number, ``yes`` a string."""
 
 import re
+import reprlib
 from collections import Counter
 from typing import Any
 
@@ -19,7 +20,7 @@ class _Loader(yaml.SafeLoader):
         mapping = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
             key = Counter(str(key.value) for key, _ in node.value).most_common(1)[0][0]
-            raise ValueError(f"the key {key!r} stands twice")
+            raise ValueError(f"the key {reprlib.repr(key)} stands twice")
         return mapping
 
 

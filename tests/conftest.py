@@ -1,5 +1,6 @@
 """What several tests share: real MNIST, the real parameters, and copies of the whole project."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -14,6 +15,10 @@ from stages.dataset import Dataset, Split, measure_pixels
 from stages.params import Params, load_params
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torture", action="store_true", help="tests/torture at full length")
 
 
 @pytest.fixture(scope="session")
@@ -52,11 +57,14 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._copy_from_git()
+
+    def _copy_from_git(self) -> None:
         files = self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard", at=ROOT)
         for name in filter(None, files.split("\0")):
             if (ROOT / name).exists():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, folder / name)
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.folder / name)
         self._git("init", "--quiet", "--initial-branch=main")
         self.commit("the project")
 
@@ -74,12 +82,50 @@ class Project:
         assert path.read_text().count(old) == 1, f"{old!r} does not stand once in {file}"
         path.write_text(path.read_text().replace(old, new))
 
+    def write(self, file: str, content: bytes) -> None:
+        (self.folder / file).write_bytes(content)
+
+    def copy(self, folder: Path) -> "Project":
+        """Return a copy as it is now, without git and DVC's cache."""
+        without = shutil.ignore_patterns(".git", ".dvc")
+        shutil.copytree(self.folder, folder, ignore=without)
+        twin = object.__new__(Project)
+        twin.folder = folder
+        return twin
+
     def run(self, *command: str, status: int = 0) -> str:
         """Run ``command`` in the copy; return what it prints."""
         result = self.try_run(*command)
         output = result.stdout + result.stderr
         assert result.returncode == status, f"{command}: status {result.returncode}\n{output}"
         return output
+
+    def make_small(self, epochs: int) -> None:
+        """Train for ``epochs`` on 3,000 images, followed by the other 57,000."""
+        self.set("validation_images: 0 ", "validation_images: 57000 ")
+        self.set("epochs: 20 ", f"epochs: {epochs} ")
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start ``command`` in a session of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def outputs(self) -> dict[str, str]:
+        """Return a digest of every file that the pipeline writes, dvc.lock included."""
+        folders = ("data/prepared", "models", "reports")
+        files = [f for folder in folders for f in (self.folder / folder).rglob("*")]
+        return {
+            str(file.relative_to(self.folder)): hashlib.md5(file.read_bytes()).hexdigest()
+            for file in sorted([*files, self.folder / "dvc.lock"])
+            if file.is_file()
+        }
 
     def try_run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -27,24 +27,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def training(project: Project) -> Iterator[subprocess.Popen[str]]:
     """A training of bn that has begun, in a session of its own."""
-    process = _start(project, sys.executable, "-m", "stages.train", "bn")
+    process = project.start(sys.executable, "-m", "stages.train", "bn")
     _wait_for(lambda: (project.folder / ".resume/bn.safetensors").exists())
     yield process
     process.kill()
     process.wait()
     (project.folder / ".resume/bn.safetensors").unlink(missing_ok=True)
-
-
-def _start(project: Project, *command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command,
-        cwd=project.folder,
-        env=project.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def _wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -62,7 +50,7 @@ def test_interrupt_is_one_line_and_130(training: subprocess.Popen[str]) -> None:
 
 
 def test_interrupt_while_python_still_imports(project: Project) -> None:
-    process = _start(project, sys.executable, "-m", "stages.train", "gn")
+    process = project.start(sys.executable, "-m", "stages.train", "gn")
     _wait_for(lambda: "torch" in _mapped_files(process.pid))
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
@@ -87,7 +75,7 @@ def test_second_training_of_a_model_is_refused(
 
 
 def test_training_ends_with_the_process_that_started_it(project: Project) -> None:
-    starter = _start(project, "sh", "-c", f"{sys.executable} -m stages.train bn; true")
+    starter = project.start("sh", "-c", f"{sys.executable} -m stages.train bn; true")
     _wait_for(lambda: len(psutil.Process(starter.pid).children()) == 1)
     child = psutil.Process(starter.pid).children()[0]
     _wait_for(lambda: (project.folder / ".resume/bn.safetensors").exists())
@@ -101,7 +89,7 @@ def test_training_ends_with_the_process_that_started_it(project: Project) -> Non
 def test_training_that_dvc_left_before_it_began_ends_too(project: Project) -> None:
     """As when `dvc` is killed while its training still starts: init has adopted it."""
     script = f"DVC_STAGE=train-bn {sys.executable} -m stages.train bn & echo $!; kill -9 $$"
-    starter = _start(project, "sh", "-c", script)
+    starter = project.start("sh", "-c", script)
     child = psutil.Process(int(starter.stdout.readline()))
     starter.wait()
     _wait_for(lambda: not child.is_running(), seconds=30)

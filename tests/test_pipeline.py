@@ -17,8 +17,10 @@ OUTPUTS = [
     *(f"models/{model}.{kind}" for model in MODELS for kind in ("safetensors", "history.csv")),
     *(f"reports/metrics/{model}.json" for model in MODELS),
     *(f"reports/predictions/{model}.safetensors" for model in MODELS),
+    *(f"reports/activations/{model}.safetensors" for model in MODELS),
     "reports/history.csv",
     "reports/report.md",
+    "reports/index.html",
 ]
 METRICS = {
     *("test_accuracy", "test_loss", "train_accuracy", "train_loss", "accuracy_gap"),
@@ -31,16 +33,10 @@ def _ran(output: str) -> list[str]:
     return re.findall(r"Running stage '([\w-]+)'", output)
 
 
-def _make_small(project: Project) -> None:
-    """Two epochs on 3,000 images, followed by the other 57,000."""
-    project.set("validation_images: 0 ", "validation_images: 57000 ")
-    project.set("epochs: 20", "epochs: 2")
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("pipeline"))
-    _make_small(project)
+    project.make_small(epochs=2)
     project.output = project.run("dvc", "repro")
     project.commit("small results")
     return project
@@ -161,8 +157,7 @@ def test_trainings_side_by_side_give_the_same_bytes(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     other = Project(tmp_path_factory.mktemp("side-by-side"))
-    _make_small(other)
-    other.set("epochs: 2 ", "epochs: 1 ")
+    other.make_small(epochs=1)
     output = other.run("python", "-m", "stages.repro")
     assert re.search(r"^gn \| gn epoch 1/1: validation loss", output, re.MULTILINE)
     assert (other.folder / "dvc.lock").read_text() == (project.folder / "dvc.lock").read_text()

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from stages.history import Epoch
-from stages.reporting.style import COLOURS, MARKERS, figure_style
+from stages.reporting.style import COLOURS, MARKERS, PAPER, figure_style, subplots
 from stages.scoring import Score
 
+_FIRST = 5
+_SPARSE = {"bn": (0, 3), "gn": (1, 3), "ln": (2, 3)}  # markers of curves that may coincide
 Histories = Mapping[str, list[Epoch]]
 
 
@@ -36,6 +37,40 @@ def draw_training_accuracy(histories: Histories) -> Figure:
     """Draw the accuracy on the augmented training images during each epoch."""
     title = "Training accuracy during each epoch (augmented images)"
     return _draw_accuracy(histories, "train", title)
+
+
+def draw_first_epochs(histories: Histories) -> Figure:
+    """Draw the accuracy on the test (or validation) images of the first epochs, not stretched."""
+    split = _followed_split(histories)
+    with figure_style():
+        figure, axes = _start(f"{split} accuracy, first {_FIRST} epochs", "accuracy (%)")
+        for model, epochs in histories.items():
+            axes.plot(
+                [epoch.number for epoch in epochs[:_FIRST]],
+                [100 * epoch.followed.accuracy for epoch in epochs[:_FIRST]],
+                color=COLOURS[model],
+                marker=MARKERS[model],
+                label=model,
+            )
+        axes.legend(loc="lower right")
+    return figure
+
+
+def draw_learning_rate(histories: Histories) -> Figure:
+    """Draw the learning rate at the end of each epoch."""
+    with figure_style():
+        figure, axes = _start("Learning rate at the end of each epoch", "learning rate", 2.8)
+        for model, epochs in histories.items():
+            axes.plot(
+                [epoch.number for epoch in epochs],
+                [epoch.learning_rate for epoch in epochs],
+                color=COLOURS[model],
+                marker=MARKERS[model],
+                markevery=_SPARSE[model],
+                label=model,
+            )
+        axes.legend(loc="upper right")
+    return figure
 
 
 def _followed_split(histories: Histories) -> str:
@@ -80,8 +115,8 @@ def _score(epoch: Epoch, split: str) -> Score:
     return getattr(epoch, split)
 
 
-def _start(title: str, y_label: str) -> tuple[Figure, Axes]:
-    figure, axes = plt.subplots(figsize=(7.2, 4.5))
+def _start(title: str, y_label: str, height: float = 4.2) -> tuple[Figure, Axes]:
+    figure, axes = subplots(6.4, height)
     axes.set(title=title, xlabel="epoch", ylabel=y_label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     return figure, axes
@@ -115,5 +150,5 @@ def _draw_models(
         colour = COLOURS[model]
         axes.plot(numbers, values, color=colour, marker=MARKERS[model], markevery=[-1], label=label)
         axes.plot(
-            numbers[best], values[best], "*", color=colour, markersize=12, markeredgecolor="white"
+            numbers[best], values[best], "*", color=colour, markersize=12, markeredgecolor=PAPER
         )

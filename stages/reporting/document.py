@@ -1,25 +1,66 @@
-"""The report as a document: templates filled with numbers, none of them typed in."""
+"""The report as documents: templates filled with numbers, none of them typed in."""
 
-from collections.abc import Mapping
+import base64
+import io
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import stdev
 
+import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.image import imsave
 
-from stages.params import MODELS, Params
+from stages.params import MODELS, Params, flatten
+from stages.provenance import describe_report, read_pins
+from stages.reporting.errors import SHOWN, calibration_error, count_overlaps, find_errors
+from stages.reporting.evidence import answer, format_share, judge, weigh
+from stages.reporting.pictures import Picture
 from stages.reporting.results import Results
-from stages.reporting.style import NAMES
+from stages.reporting.seeds import Seeds
+from stages.reporting.statistics import Interval, proportion_interval
+from stages.reporting.style import COLOURS, NAMES, render_svg
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_markdown(params: Params, results: Results, texts: Mapping[str, str]) -> str:
-    """Fill the template of reports/report.md.
+@dataclass(frozen=True)
+class Row:
+    """A line of the result table, beside the metrics of its model."""
 
-    Args:
-        params: what the models were trained with.
-        results: what came of it.
-        texts: the text of each figure by its name.
-    """
+    interval: Interval  # of the test accuracy
+    epochs_to_99: int | None  # the first epoch after which 99 % were right
+    calibration_error: float
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that a model gets wrong."""
+
+    index: int
+    image: Markup  # a PNG as a data URI
+    true: int
+    predicted: int
+    confidence: float
+
+
+def render_markdown(
+    params: Params, results: Results, seeds: Seeds | None, pictures: list[Picture]
+) -> str:
+    """Fill the template of reports/report.md, which shows the figures as files."""
+    return _render("report.md.j2", params, results, seeds, pictures)
+
+
+def render_page(
+    params: Params, results: Results, seeds: Seeds | None, pictures: list[Picture]
+) -> str:
+    """Fill the template of reports/index.html, which holds everything in itself."""
+    return _render("index.html.j2", params, results, seeds, pictures)
+
+
+def _render(
+    template: str, params: Params, results: Results, seeds: Seeds | None, pictures: list[Picture]
+) -> str:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -28,12 +69,60 @@ def render_markdown(params: Params, results: Results, texts: Mapping[str, str]) 
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["percent"] = lambda share, digits=2: f"{100 * share:.{digits}f} %"
-    return environment.get_template("report.md.j2").render(
+    environment.filters["percent"] = format_share
+    environment.globals["svg"] = lambda picture: Markup(render_svg(picture.figure, picture.text))
+    evidence = weigh(results, seeds)
+    return environment.get_template(template).render(
         models=MODELS,
         names=NAMES,
+        colours=COLOURS,
         params=params,
+        parameters=flatten(params.model_dump()),
         results=results,
-        followed=results.histories["bn"][0].followed_split,
-        texts=texts,
+        rows={model: _row(model, results) for model in MODELS},
+        seeds=seeds,
+        stdev=stdev,
+        evidence=evidence,
+        answer=answer(evidence),
+        claims=judge(evidence),
+        pictures={picture.name: picture for picture in pictures},
+        mistakes={model: _mistakes(model, results) for model in MODELS},
+        overlaps=count_overlaps(results.logits, results.test.labels),
+        shown=SHOWN,
+        pins=read_pins(),
+        packages=describe_report(),
     )
+
+
+def _row(model: str, results: Results) -> Row:
+    metrics, total = results.metrics[model], len(results.test)
+    reached = (e.number for e in results.histories[model] if e.followed.accuracy >= 0.99)
+    return Row(
+        interval=proportion_interval(total - metrics.errors, total),
+        epochs_to_99=next(reached, None),
+        calibration_error=calibration_error(results.logits[model], results.test.labels),
+    )
+
+
+def _mistakes(model: str, results: Results) -> list[Mistake]:
+    """Return the mistakes of ``model``, the most confident first."""
+    labels, logits = results.test.labels, results.logits[model]
+    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+    return [
+        Mistake(
+            index,
+            _data_uri(results.test.images[index, 0]),
+            int(labels[index]),
+            int(predicted[index]),
+            float(confidence[index]),
+        )
+        for index in find_errors(logits, labels).tolist()
+    ]
+
+
+def _data_uri(image: torch.Tensor) -> Markup:
+    """Return ``image`` [H, W], uint8, as a PNG in a data URI."""
+    content = io.BytesIO()
+    look = {"cmap": "gray_r", "vmin": 0, "vmax": 255, "metadata": {"Software": None}}
+    imsave(content, image.numpy(), format="png", **look)
+    return Markup("data:image/png;base64,") + base64.b64encode(content.getvalue()).decode()

@@ -1,12 +1,11 @@
 """How the three layers normalize, drawn from the numbers that they computed."""
 
-import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from stages.reporting.style import figure_style
+from stages.reporting.style import PAPER, figure_style, subplots
 from stages.worked_example import SharedStatistics
 
 # Okabe and Ito's eight colours, light enough to read black numbers on.
@@ -20,7 +19,7 @@ def draw_worked_example(
 ) -> Figure:
     """Draw ``images`` [N, C, H, W]; what has one colour shares one of ``sets``' statistics."""
     with figure_style():
-        figure, axes = plt.subplots(figsize=(5, 5.6))
+        figure, axes = subplots(5, 5.6)
         num_images, num_channels, height, width = images.shape
         for number, one in enumerate(sets):
             _draw_set(axes, images, one, _FILLS[number % len(_FILLS)])
@@ -44,15 +43,16 @@ def _draw_set(axes: Axes, images: torch.Tensor, one: SharedStatistics, fill: str
     for place in one.elements.nonzero().tolist():
         x, y = _place(images, *place)
         corners.append((x, y))
-        axes.add_patch(Rectangle((x, y), 1, 1, facecolor=fill, edgecolor="white"))
+        axes.add_patch(Rectangle((x, y), 1, 1, facecolor=fill, edgecolor=PAPER))
         value = _with_minus(f"{images[tuple(place)]:g}")
-        axes.text(x + 0.5, y + 0.5, value, ha="center", va="center")
+        axes.text(x + 0.5, y + 0.5, value, ha="center", va="center", color="black")
     left, right = min(x for x, _ in corners), max(x for x, _ in corners) + 1
     is_narrow = right - left <= images.shape[3]
     separator = "\n" if is_narrow else ", "
     text = _with_minus(f"mean {one.mean:.3g}{separator}var. {one.variance:.3g}")
     bottom = max(y for _, y in corners) + 1
-    axes.text((left + right) / 2, bottom + 0.1, text, ha="center", va="top", fontsize=9)
+    size = 8 if is_narrow else 9
+    axes.text((left + right) / 2, bottom + 0.1, text, ha="center", va="top", fontsize=size)
 
 
 def _with_minus(number: str) -> str:

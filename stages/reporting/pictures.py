@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from stages.activations import BLOCKS
 from stages.model import NORMALIZATIONS, normalization_layer
 from stages.params import MODELS
-from stages.reporting import curves
-from stages.reporting.errors import SHOWN, draw_errors
+from stages.reporting import curves, errors, inside
 from stages.reporting.normalization import draw_worked_example
 from stages.reporting.results import Results
 from stages.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
@@ -23,34 +23,43 @@ class Picture:
     text: str
 
 
-def draw_pictures(results: Results) -> Iterator[Picture]:
-    """Draw one picture after another."""
-    yield from _curves(results)
-    yield from _errors(results)
-    yield from _worked_example()
+def draw_pictures(results: Results) -> list[Picture]:
+    """Draw all pictures."""
+    return [*_curves(results), *_errors(results), *_worked_example(), *_inside(results)]
 
 
 def _curves(results: Results) -> Iterator[Picture]:
-    histories = results.histories
-    split = histories["bn"][0].followed_split
-    curve = "of bn, gn and ln by epoch, the best and the last value of each marked"
-    for name, figure, what in (
-        ("loss", curves.draw_followed_loss(histories), f"{split} loss"),
-        ("accuracy", curves.draw_followed_accuracy(histories), f"{split} accuracy"),
-        ("training_loss", curves.draw_training_loss(histories), "training loss"),
-        ("training_accuracy", curves.draw_training_accuracy(histories), "training accuracy"),
+    for name, draw, quantity in (
+        ("loss", curves.draw_followed_loss, f"{results.followed_split} loss"),
+        ("accuracy", curves.draw_followed_accuracy, f"{results.followed_split} accuracy"),
+        ("training_loss", curves.draw_training_loss, "training loss"),
+        ("training_accuracy", curves.draw_training_accuracy, "training accuracy"),
+        ("first_epochs", curves.draw_first_epochs, "accuracy in the first epochs"),
+        ("learning_rate", curves.draw_learning_rate, "learning rate"),
     ):
-        yield Picture(name, figure, f"{what.capitalize()} {curve}")
+        text = f"{quantity.capitalize()} of bn, gn and ln by epoch"
+        yield Picture(name, draw(results.histories), text)
 
 
 def _errors(results: Results) -> Iterator[Picture]:
+    logits, labels = results.logits, results.test.labels
     for model in MODELS:
-        figure = draw_errors(model, results.logits[model], results.test)
+        figure = errors.draw_errors(model, logits[model], results.test)
         text = (
-            f"The {min(SHOWN, results.metrics[model].errors)} most confident test errors of "
-            f"{model}: each image with its index, true and predicted digit and confidence"
+            f"The most confident test errors of {model}: each image with its index, true and "
+            "predicted digit and confidence"
         )
         yield Picture(f"errors_{model}", figure, text)
+        figure = errors.draw_confusions(model, logits[model], labels)
+        yield Picture(f"confusions_{model}", figure, f"True and predicted digits of {model}")
+    overlaps = errors.count_overlaps(logits, labels)
+    counts = ", ".join(f"{' and '.join(models)}: {count}" for models, count in overlaps.items())
+    text = f"Test images that exactly these models get wrong: {counts}"
+    yield Picture("overlaps", errors.draw_overlaps(overlaps), text)
+    text = "Test accuracy of bn, gn and ln on each digit with 95 % intervals"
+    yield Picture("digits", errors.draw_digit_accuracies(logits, labels), text)
+    text = "Share of right predictions against their mean confidence for bn, gn and ln"
+    yield Picture("reliability", errors.draw_reliability(logits, labels), text)
 
 
 def _worked_example() -> Iterator[Picture]:
@@ -64,3 +73,15 @@ def _worked_example() -> Iterator[Picture]:
             "of elements, in colours, that share a mean and a variance"
         )
         yield Picture(f"worked_example_{normalization}", figure, text)
+
+
+def _inside(results: Results) -> Iterator[Picture]:
+    for block in BLOCKS:
+        observed = {model: blocks[block] for model, blocks in results.activations.items()}
+        text = f"Distribution of the activations of {block} before and after bn, gn and ln"
+        yield Picture(f"activations_{block}", inside.draw_activations(block, observed), text)
+    yield Picture(
+        "running_statistics",
+        inside.draw_running_statistics(results.activations["bn"]),
+        "Mean and variance of each channel in one batch against batch normalization's running ones",
+    )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from stages.activations import Observed, activations_path, read_activations
 from stages.dataset import Split, read_split
 from stages.errors import PipelineError
 from stages.history import JOINED_PATH, Epoch, read_joined
@@ -19,11 +20,18 @@ class Results:
     histories: dict[str, list[Epoch]]
     metrics: dict[str, Metrics]
     logits: dict[str, torch.Tensor]  # [N, 10] for the images of ``test``
+    software: dict[str, dict[str, str]]
+    activations: dict[str, dict[str, Observed]]  # then by block
     test: Split
+
+    @property
+    def followed_split(self) -> str:
+        """The split that the trainings were followed by: "test" or "validation"."""
+        return next(iter(self.histories.values()))[0].followed_split
 
 
 def read_results() -> Results:
-    """Read metrics, histories, predictions and test images.
+    """Read all that evaluate wrote, and the test images.
 
     Raises:
         PipelineError: a file is missing, damaged, or contradicts another.
@@ -35,13 +43,20 @@ def read_results() -> Results:
             f"{JOINED_PATH} has the models {list(histories)}, not {list(MODELS)}; "
             "run `dvc repro evaluate`"
         )
+    predictions = {model: read_predictions(predictions_path(model), len(test)) for model in MODELS}
     metrics = {model: read_metrics(metrics_path(model)) for model in MODELS}
-    logits = {model: read_predictions(predictions_path(model), len(test)) for model in MODELS}
     for model in MODELS:
-        errors = int((logits[model].argmax(dim=1) != test.labels).sum())
+        errors = int((predictions[model].logits.argmax(dim=1) != test.labels).sum())
         if errors != metrics[model].errors:
             raise PipelineError(
                 f"{metrics_path(model)} counts {metrics[model].errors} errors and "
                 f"{predictions_path(model)} has {errors}; run `dvc repro --force evaluate`"
             )
-    return Results(histories, metrics, logits, test)
+    return Results(
+        histories=histories,
+        metrics=metrics,
+        logits={model: one.logits for model, one in predictions.items()},
+        software={model: one.software for model, one in predictions.items()},
+        activations={model: read_activations(activations_path(model)) for model in MODELS},
+        test=test,
+    )

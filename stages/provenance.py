@@ -1,0 +1,52 @@
+"""Where results come from: the contents that dvc.lock pins, and the software that made them."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import yaml
+
+from stages.errors import PipelineError
+from stages.files import read_bytes
+
+
+def describe_training(device: torch.device) -> dict[str, str]:
+    """Return what of machine and software decides the bits of a training on ``device``."""
+    return {
+        "device": device.type,
+        "CPU instructions": torch.backends.cpu.get_cpu_capability(),
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        **_versions("torch", "numpy", "safetensors"),
+    }
+
+
+def describe_report() -> dict[str, str]:
+    """Return the versions of the packages that decide the bits of the report."""
+    return _versions("matplotlib", "scipy", "statsmodels", "jinja2", "dvc")
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    return {package: version(package) for package in packages}
+
+
+def read_pins(path: Path = Path("dvc.lock")) -> dict[str, str]:
+    """Return the MD5 that DVC pins of data and checkpoints, by path; empty outside a pipeline.
+
+    Raises:
+        PipelineError: the file is there but is no lock file of DVC's.
+    """
+    if not path.exists():
+        return {}
+    remedy = "run `dvc repro`"
+    try:
+        stages = yaml.safe_load(read_bytes(path, remedy))["stages"]
+        pins = {
+            file["path"]: file["md5"]
+            for name, stage in stages.items()
+            if name == "prepare-data" or name.startswith("train-")
+            for file in [*stage["deps"], *stage["outs"]]
+        }
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise PipelineError(f"{path} is no lock file of DVC's ({error!r}); {remedy}") from None
+    return {name: md5 for name, md5 in sorted(pins.items()) if not name.startswith("stages/")}

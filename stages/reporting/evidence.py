@@ -1,0 +1,232 @@
+"""What the results show and what they do not: comparisons, and the claims that rest on them."""
+
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import mean
+
+import torch
+
+from stages.params import MODELS
+from stages.reporting.results import Results
+from stages.reporting.seeds import Seeds
+from stages.reporting.statistics import (
+    LEVEL,
+    Interval,
+    correct_for_number,
+    count_needed_images,
+    count_needed_seeds,
+    mean_interval,
+    p_of_disagreements,
+    p_of_mean_difference,
+)
+
+PAIRS = list(combinations(MODELS, 2))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models by one quantity: the p-value is corrected for the three pairs (Holm)."""
+
+    first: str
+    second: str
+    difference: float  # first minus second
+    interval: Interval | None  # of the difference, where runs with several seeds give one
+    p_value: float
+    needed: int | None  # seeds or images that would show a difference of this size
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the difference is more than chance explains."""
+        return self.p_value < LEVEL
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement that people would like to make, and whether the evidence supports it."""
+
+    statement: str
+    is_supported: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The comparisons of test accuracy and of the gap, and what they rest on."""
+
+    unit: str  # "seeds" or "images": what a needed number counts
+    basis: str  # a phrase: "over 5 seeds each" or "on the same 10000 test images, one run each"
+    test_accuracy: dict[str, float]
+    accuracy_gap: dict[str, float]
+    by_accuracy: list[Comparison]
+    by_gap: list[Comparison]  # empty where there is one run of each model
+
+
+def weigh(results: Results, seeds: Seeds | None) -> Evidence:
+    """Compare the models by several seeds where there are, else by the images of one run."""
+    if seeds is None:
+        return Evidence(
+            unit="images",
+            basis=f"on the same {len(results.test)} test images, one run each",
+            test_accuracy={m: results.metrics[m].test_accuracy for m in MODELS},
+            accuracy_gap={m: results.metrics[m].accuracy_gap for m in MODELS},
+            by_accuracy=compare_by_images(results.logits, results.test.labels),
+            by_gap=[],
+        )
+    return Evidence(
+        unit="seeds",
+        basis=f"over {len(seeds.seeds)} seeds each",
+        test_accuracy={m: mean(seeds.test_accuracy[m]) for m in MODELS},
+        accuracy_gap={m: mean(seeds.accuracy_gap[m]) for m in MODELS},
+        by_accuracy=compare_by_seeds(seeds.test_accuracy),
+        by_gap=compare_by_seeds(seeds.accuracy_gap),
+    )
+
+
+def compare_by_images(logits: dict[str, torch.Tensor], labels: torch.Tensor) -> list[Comparison]:
+    """Compare accuracies pair by pair on the same images (McNemar's exact test).
+
+    Args:
+        logits: by model, [N, 10].
+        labels: [N].
+    """
+    is_right = {model: x.argmax(dim=1) == labels for model, x in logits.items()}
+    alone = [
+        (int((is_right[a] & ~is_right[b]).sum()), int((is_right[b] & ~is_right[a]).sum()))
+        for a, b in PAIRS
+    ]
+    p_values = correct_for_number([p_of_disagreements(*counts) for counts in alone])
+    return [
+        Comparison(
+            first,
+            second,
+            difference=(only_first - only_second) / len(labels),
+            interval=None,
+            p_value=p_value,
+            needed=count_needed_images(only_first, only_second, len(labels), len(PAIRS)),
+        )
+        for (first, second), (only_first, only_second), p_value in zip(
+            PAIRS, alone, p_values, strict=True
+        )
+    ]
+
+
+def compare_by_seeds(values: dict[str, list[float]]) -> list[Comparison]:
+    """Compare means pair by pair; runs with the same seed are paired (Student's paired test).
+
+    Args:
+        values: by model, one for each seed, in the same order.
+    """
+    differences = [
+        # Rounded, so that no test is misled by the last bits of equal numbers.
+        [round(a - b, 9) for a, b in zip(values[first], values[second], strict=True)]
+        for first, second in PAIRS
+    ]
+    p_values = correct_for_number([p_of_mean_difference(x) for x in differences])
+    return [
+        Comparison(
+            first,
+            second,
+            difference=mean(x),
+            interval=mean_interval(x),
+            p_value=p_value,
+            needed=count_needed_seeds(x, len(PAIRS)),
+        )
+        for (first, second), x, p_value in zip(PAIRS, differences, p_values, strict=True)
+    ]
+
+
+def judge(evidence: Evidence) -> list[Claim]:
+    """Judge the claims that the original experiment made of one run each, and the pairs."""
+    by_accuracy, by_gap = evidence.by_accuracy, evidence.by_gap
+    best = max(MODELS, key=evidence.test_accuracy.__getitem__)
+    smallest = min(MODELS, key=evidence.accuracy_gap.__getitem__)
+    largest = max(MODELS, key=evidence.accuracy_gap.__getitem__)
+    pairs = [
+        Claim(
+            f"{x.first} and {x.second} differ in test accuracy",
+            x.is_shown,
+            _describe(x, evidence.unit),
+        )
+        for x in by_accuracy
+    ]
+    return [
+        _judge_extreme(f"{best} has the best test accuracy", best, by_accuracy),
+        _judge_extreme(f"{smallest} has the smallest train-test gap", smallest, by_gap),
+        _judge_extreme(f"{largest} overfits most (largest gap)", largest, by_gap),
+        *pairs,
+    ]
+
+
+def _judge_extreme(statement: str, model: str, comparisons: list[Comparison]) -> Claim:
+    """Judge that ``model`` stands apart from both others."""
+    if not comparisons:
+        return Claim(statement, False, "one run of each model cannot tell; several seeds can")
+    with_model = [x for x in comparisons if model in (x.first, x.second)]
+    reasons = [
+        f"{'apart from' if x.is_shown else 'no difference shown from'} "
+        f"{x.second if x.first == model else x.first} ({format_p(x.p_value)})"
+        for x in with_model
+    ]
+    return Claim(statement, all(x.is_shown for x in with_model), "; ".join(reasons))
+
+
+def _describe(comparison: Comparison, unit: str) -> str:
+    lead = _lead(comparison)
+    return (
+        lead if comparison.is_shown else f"no difference shown: {lead}{_needed(comparison, unit)}"
+    )
+
+
+def _lead(comparison: Comparison) -> str:
+    p = format_p(comparison.p_value)
+    if comparison.difference == 0:
+        return f"{comparison.first} and {comparison.second} are equal ({p})"
+    ahead, behind = comparison.first, comparison.second
+    if comparison.difference < 0:
+        ahead, behind = behind, ahead
+    return f"{ahead} is {100 * abs(comparison.difference):.3f} points above {behind} ({p})"
+
+
+def _needed(comparison: Comparison, unit: str) -> str:
+    if comparison.needed is None:
+        return ""
+    each = " of each" if unit == "seeds" else ""
+    return f"; to show a difference of this size takes about {comparison.needed:,} {unit}{each}"
+
+
+def format_p(p_value: float) -> str:
+    """Write a p-value with two significant digits."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
+def format_share(share: float, digits: int = 2) -> str:
+    """Write a fraction as people read it."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def answer(evidence: Evidence) -> str:
+    """Answer in a few sentences: which normalization here, and how sure is that?"""
+    best = max(MODELS, key=evidence.test_accuracy.__getitem__)
+    behind = {
+        x.second if x.first == best else x.first: x
+        for x in evidence.by_accuracy
+        if best in (x.first, x.second) and x.is_shown
+    }
+    level = [model for model in MODELS if model not in behind]
+    accuracies = ", ".join(
+        f"{model} {format_share(evidence.test_accuracy[model], 3)}" for model in MODELS
+    )
+    basis = f"{evidence.basis[0].upper()}{evidence.basis[1:]}"
+    leads = " and ".join(_lead(x) for x in behind.values())
+    if len(level) == 1:
+        return f"Use {best}. {basis}: {accuracies}; {leads}."
+    if behind:
+        return (
+            f"Use {' or '.join(level)}. {basis}: {accuracies}; {leads}, and between "
+            f"{' and '.join(level)} no difference of test accuracy is shown."
+        )
+    widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
+    return (
+        f"Use any of the three: no difference of test accuracy is shown. {basis}: {accuracies}; "
+        f"{_lead(widest)}{_needed(widest, evidence.unit)}."
+    )

@@ -1,0 +1,63 @@
+"""The table of several seeds a model, where it is there and of the present recipe."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.errors import PipelineError
+from stages.files import read_bytes
+from stages.params import MODELS, Params
+from stages.recipe import recipe_digest
+
+SEEDS_PATH = Path("reports/seeds.csv")
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Accuracies (fractions, clean images, final weights) by model, in the order of ``seeds``."""
+
+    seeds: list[int]
+    test_accuracy: dict[str, list[float]]
+    train_accuracy: dict[str, list[float]]
+
+    @property
+    def accuracy_gap(self) -> dict[str, list[float]]:
+        """Train minus test accuracy."""
+        return {
+            model: [
+                train - test
+                for train, test in zip(
+                    self.train_accuracy[model], self.test_accuracy[model], strict=True
+                )
+            ]
+            for model in self.test_accuracy
+        }
+
+
+def read_seeds(params: Params, path: Path = SEEDS_PATH) -> Seeds | None:
+    """Read the seeds that every model was trained with by the recipe of ``params``.
+
+    None where there are fewer than two such seeds.
+
+    Raises:
+        PipelineError: the file is missing, damaged, or holds something else.
+    """
+    remedy = "run `make seeds`"
+    accuracies: dict[str, dict[int, tuple[float, float]]] = {model: {} for model in MODELS}
+    try:
+        for row in csv.DictReader(io.StringIO(read_bytes(path, remedy).decode())):
+            accuracy = float(row["test_accuracy"]), float(row["train_accuracy"])
+            if not all(0 <= share <= 1 for share in accuracy):
+                raise ValueError(f"accuracies {accuracy}")
+            if row["recipe"] == recipe_digest(row["model"], params):
+                accuracies[row["model"]][int(row["seed"])] = accuracy
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise PipelineError(f"{path} is no table of seeds ({error!r}); {remedy}") from None
+    seeds = sorted(set.intersection(*(set(of_model) for of_model in accuracies.values())))
+    if len(seeds) < 2:
+        return None
+    test, train = (
+        {model: [accuracies[model][seed][i] for seed in seeds] for model in MODELS} for i in (0, 1)
+    )
+    return Seeds(seeds, test, train)

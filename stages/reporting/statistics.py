@@ -1,0 +1,99 @@
+"""Intervals and tests of the report, from scipy and statsmodels."""
+
+import bisect
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm, t, ttest_1samp
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.proportion import proportion_confint
+
+LEVEL = 0.05  # of each family of tests; intervals cover 1 - LEVEL
+POWER = 0.8  # with which a needed number of seeds or images would show a difference
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
+
+def proportion_interval(count: int, total: int) -> Interval:
+    """Return the exact interval of a proportion (Clopper and Pearson 1934)."""
+    return Interval(*map(float, proportion_confint(count, total, LEVEL, method="beta")))
+
+
+def mean_interval(values: list[float]) -> Interval:
+    """Return Student's interval of the mean of two or more ``values``."""
+    return Interval(
+        *t.interval(
+            1 - LEVEL,
+            len(values) - 1,
+            loc=np.mean(values),
+            scale=np.std(values, ddof=1) / math.sqrt(len(values)),
+        )
+    )
+
+
+def p_of_disagreements(only_first: int, only_second: int) -> float:
+    """Return the p-value of McNemar's exact test (McNemar 1947).
+
+    Of the images that one of two models gets right alone, are ``only_first`` and
+    ``only_second`` further from half and half than chance puts them?
+    """
+    return float(mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue)
+
+
+def p_of_mean_difference(differences: list[float]) -> float:
+    """Return the p-value of Student's paired test that the mean of ``differences`` is 0."""
+    if np.ptp(differences) == 0:
+        return 1.0 if differences[0] == 0 else 0.0
+    return float(ttest_1samp(differences, 0).pvalue)
+
+
+def correct_for_number(p_values: list[float]) -> list[float]:
+    """Return ``p_values`` corrected for their number (Holm 1979)."""
+    return multipletests(p_values, alpha=LEVEL, method="holm")[1].tolist()
+
+
+def count_needed_seeds(differences: list[float], num_tests: int) -> int | None:
+    """Return how many pairs of runs would show a mean difference of the size seen.
+
+    At the strictest level that Holm's correction of ``num_tests`` tests asks for. None where
+    the mean difference is 0 and no number would.
+    """
+    mean, deviation = abs(np.mean(differences)), np.std(differences, ddof=1)
+    if mean == 0:
+        return None
+    effect = mean / max(deviation, mean * 1e-3)
+    level = LEVEL / num_tests
+    numbers = range(2, 10**6)
+    return numbers[
+        bisect.bisect_left(
+            numbers, POWER, hi=len(numbers) - 1, key=lambda n: TTestPower().power(effect, n, level)
+        )
+    ]
+
+
+def count_needed_images(
+    only_first: int, only_second: int, total: int, num_tests: int
+) -> int | None:
+    """Return how many test images would show a difference of the size seen (Connor 1987, eq. 3).
+
+    ``only_first`` and ``only_second`` of ``total`` images are right for one model alone. None
+    where they are equal.
+    """
+    discordant, difference = (
+        (only_first + only_second) / total,
+        abs(only_first - only_second) / total,
+    )
+    if difference == 0:
+        return None
+    z_level, z_power = norm.ppf(1 - LEVEL / num_tests / 2), norm.ppf(POWER)
+    root = z_level * math.sqrt(discordant) + z_power * math.sqrt(discordant - difference**2)
+    return math.ceil((root / difference) ** 2)

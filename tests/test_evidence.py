@@ -1,0 +1,191 @@
+"""What the report claims follows from the numbers, and from no fewer than it needs."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.errors import PipelineError
+from stages.metrics import Metrics
+from stages.params import MODELS, Params
+from stages.recipe import recipe_digest
+from stages.reporting.evidence import (
+    Evidence,
+    answer,
+    compare_by_images,
+    compare_by_seeds,
+    judge,
+)
+from stages.reporting.seeds import read_seeds
+from tests.conftest import change
+
+LEVEL = [0.9960, 0.9961, 0.9959, 0.9962, 0.9960]
+
+
+def _by_seeds(**shifts: float) -> Evidence:
+    """Five seeds of nearly the same accuracy, shifted for some models."""
+    noise = {"bn": [0, 1, -1, 0, 1], "gn": [1, 0, 0, -1, 0], "ln": [0, -1, 1, 1, -1]}
+    accuracy = {
+        m: [x + shifts.get(m, 0) + n * 1e-4 for x, n in zip(LEVEL, noise[m], strict=True)]
+        for m in MODELS
+    }
+    gap = {m: [0.999 - x for x in values] for m, values in accuracy.items()}
+    return Evidence(
+        unit="seeds",
+        basis="over 5 seeds each",
+        test_accuracy={m: sum(values) / 5 for m, values in accuracy.items()},
+        accuracy_gap={m: sum(values) / 5 for m, values in gap.items()},
+        by_accuracy=compare_by_seeds(accuracy),
+        by_gap=compare_by_seeds(gap),
+    )
+
+
+def _verdicts(evidence: Evidence) -> dict[str, bool]:
+    return {claim.statement: claim.is_supported for claim in judge(evidence)}
+
+
+def test_no_claim_is_supported_by_chance_differences() -> None:
+    evidence = _by_seeds()
+    assert not any(_verdicts(evidence).values())
+    text = answer(evidence)
+    assert text.startswith("Use any of the three: no difference of test accuracy is shown.")
+    assert "Over 5 seeds each: bn 99.606 %" in text
+    assert "seeds of each" in text
+
+
+def test_one_clearly_better_model() -> None:
+    evidence = _by_seeds(gn=0.002)
+    verdicts = _verdicts(evidence)
+    assert verdicts["gn has the best test accuracy"]
+    assert verdicts["gn has the smallest train-test gap"]
+    assert verdicts["bn and gn differ in test accuracy"]
+    assert verdicts["gn and ln differ in test accuracy"]
+    assert not verdicts["bn and ln differ in test accuracy"]
+    assert answer(evidence).startswith("Use gn. Over 5 seeds each: ")
+
+
+def test_one_clearly_worse_model() -> None:
+    evidence = _by_seeds(ln=-0.002)
+    verdicts = _verdicts(evidence)
+    best = max(("bn", "gn"), key=evidence.test_accuracy.get)
+    assert not verdicts[f"{best} has the best test accuracy"]
+    assert verdicts["ln overfits most (largest gap)"]
+    text = answer(evidence)
+    assert text.startswith("Use bn or gn. ")
+    assert "between bn and gn no difference of test accuracy is shown" in text
+
+
+def test_direction_of_a_difference() -> None:
+    (bn_gn, bn_ln, gn_ln) = _by_seeds(bn=-0.003).by_accuracy
+    assert (bn_gn.first, bn_gn.second) == ("bn", "gn")
+    assert bn_gn.difference < -0.002 > bn_ln.difference
+    assert bn_gn.interval.low < bn_gn.difference < bn_gn.interval.high < 0
+    assert gn_ln.interval.low < 0 < gn_ln.interval.high
+
+
+def _logits(wrong: set[int], total: int = 1000) -> torch.Tensor:
+    logits = torch.zeros(total, 10)
+    logits[:, 0] = 1.0
+    for index in wrong:
+        logits[index, 1] = 2.0
+    return logits
+
+
+def test_images_of_one_run() -> None:
+    labels = torch.zeros(1000, dtype=torch.long)
+    logits = {
+        "bn": _logits(set(range(30))),
+        "gn": _logits(set(range(10))),
+        "ln": _logits(set(range(20, 40))),
+    }
+    bn_gn, bn_ln, gn_ln = compare_by_images(logits, labels)
+    # bn is wrong alone 20 times and gn never: 2 ** -19, times 3 for the three tests.
+    assert bn_gn.p_value == pytest.approx(3 * 2.0**-19)
+    assert bn_gn.difference == pytest.approx(-0.02)
+    # bn is wrong alone 20 times, ln 10 times.
+    assert bn_ln.difference == pytest.approx(-0.01)
+    # gn is wrong alone 10 times, ln 20 times: the same p-value, and Holm keeps them equal.
+    assert gn_ln.p_value == pytest.approx(bn_ln.p_value)
+
+
+def test_one_run_says_nothing_of_the_gap() -> None:
+    labels = torch.zeros(1000, dtype=torch.long)
+    logits = {model: _logits(set(range(10 * i))) for i, model in enumerate(MODELS)}
+    evidence = Evidence(
+        unit="images",
+        basis="on the same 1000 test images, one run each",
+        test_accuracy={model: 1 - 0.01 * i for i, model in enumerate(MODELS)},
+        accuracy_gap={model: 0.01 * i for i, model in enumerate(MODELS)},
+        by_accuracy=compare_by_images(logits, labels),
+        by_gap=[],
+    )
+    verdicts = _verdicts(evidence)
+    assert not verdicts["bn has the smallest train-test gap"]
+    assert not verdicts["ln overfits most (largest gap)"]
+    assert verdicts["bn has the best test accuracy"]
+
+
+def test_the_originals_numbers_prove_nothing() -> None:
+    """Six test images between the models, as the original concluded from: far from shown."""
+    labels = torch.zeros(10_000, dtype=torch.long)
+    logits = {
+        "bn": _logits(set(range(53)), 10_000),
+        "gn": _logits(set(range(20, 66)), 10_000),
+        "ln": _logits(set(range(40, 92)), 10_000),
+    }
+    assert not any(x.is_shown for x in compare_by_images(logits, labels))
+
+
+def _write_seeds(path: Path, params: Params, seeds: int, recipe: str | None = None) -> None:
+    lines = ["model,seed,test_accuracy,train_accuracy,recipe"]
+    for i, model in enumerate(MODELS):
+        digest = recipe or recipe_digest(model, params)
+        lines += [f"{model},{seed},0.99{seed}{i},0.999,{digest}" for seed in range(seeds)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_seeds_of_the_present_recipe(params: Params, tmp_path: Path) -> None:
+    _write_seeds(tmp_path / "s.csv", params, 3)
+    seeds = read_seeds(params, tmp_path / "s.csv")
+    assert seeds.seeds == [0, 1, 2]
+    assert seeds.test_accuracy["gn"] == [0.9901, 0.9911, 0.9921]
+    assert seeds.accuracy_gap["gn"] == pytest.approx([0.0089, 0.0079, 0.0069])
+
+
+def test_seeds_of_another_recipe_do_not_count(params: Params, tmp_path: Path) -> None:
+    _write_seeds(tmp_path / "s.csv", change(params, train__epochs=3), 3)
+    assert read_seeds(params, tmp_path / "s.csv") is None
+
+
+def test_one_seed_is_not_several(params: Params, tmp_path: Path) -> None:
+    _write_seeds(tmp_path / "s.csv", params, 1)
+    assert read_seeds(params, tmp_path / "s.csv") is None
+
+
+def test_the_seed_and_the_machine_are_not_of_the_recipe(params: Params) -> None:
+    same = change(params, train__seed=9, train__threads=7, train__device="cpu")
+    assert recipe_digest("bn", same) == recipe_digest("bn", params)
+    other = change(params, models__gn__l1=0.5)
+    assert recipe_digest("bn", other) == recipe_digest("bn", params)
+    assert recipe_digest("gn", other) != recipe_digest("gn", params)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a\n1\n",
+        "model,seed,test_accuracy,train_accuracy,recipe\nbn,0,high,0.9,x\n",
+        "model,seed,test_accuracy,train_accuracy,recipe\nbn,0,1.5,0.9,x\n",
+        "model,seed,test_accuracy,train_accuracy,recipe\nxn,0,0.5,0.9,x\n",
+        "\xff",
+    ],
+)
+def test_bad_table_of_seeds(content: str, params: Params, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(PipelineError, match=r"s\.csv is no table of seeds .*; run `make seeds`"):
+        read_seeds(params, tmp_path / "s.csv")
+
+
+def test_metrics_are_flat_numbers() -> None:
+    assert all(field.type in (int, float) for field in dataclasses.fields(Metrics))

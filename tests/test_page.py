@@ -1,0 +1,140 @@
+"""reports/index.html as committed, in a real browser."""
+
+import json
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from stages.params import MODELS
+from tests.conftest import ROOT
+
+PAGE = ROOT / "reports/index.html"
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
+    None,
+)
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium"),
+    pytest.mark.skipif(not PAGE.exists(), reason="no report here: make repro"),
+]
+WIDTHS = (1280, 380)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[(width, scheme) for width in WIDTHS for scheme in ("light", "dark")])
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    """The page, without a network, at one width and in one colour scheme."""
+    width, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
+    )
+    page = context.new_page()
+    page.requests, page.complaints = [], []
+    page.on("request", lambda sent: page.requests.append(sent.url))
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.goto(PAGE.as_uri())
+    yield page
+    context.close()
+
+
+def test_it_needs_nothing_but_itself(page: Page) -> None:
+    sent = [url for url in page.requests if not url.startswith("data:")]
+    assert sent == [PAGE.as_uri()]
+    assert page.complaints == []
+
+
+def test_nothing_overflows(page: Page) -> None:
+    width = page.viewport_size["width"]
+    too_wide = page.evaluate(
+        """width => [...document.querySelectorAll("body *")]
+            .filter(element => element.getBoundingClientRect().right > width + 0.5)
+            .map(element => element.outerHTML.slice(0, 80))""",
+        width,
+    )
+    assert too_wide == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_every_picture_has_a_text_and_a_size(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    pictures = page.evaluate(
+        """[...document.querySelectorAll("img, svg[role=img]")].map(picture => ({
+            text: picture.alt ?? picture.getAttribute("aria-label"),
+            width: picture.getBoundingClientRect().width,
+            height: picture.getBoundingClientRect().height,
+            loaded: picture.tagName != "IMG" || picture.naturalWidth == 28,
+        }))"""
+    )
+    assert len(pictures) > 60
+    for picture in pictures:
+        assert len(picture["text"]) > 10
+        assert picture["width"] >= 28
+        assert picture["height"] >= 28
+        assert picture["loaded"]
+    assert page.locator("svg:not([role=img])").count() == 0
+
+
+def test_answer_is_on_the_first_screen(page: Page) -> None:
+    answer = page.locator(".answer").bounding_box()
+    assert answer["y"] + answer["height"] <= page.viewport_size["height"]
+    assert page.locator(".answer").inner_text().startswith("Use ")
+
+
+def test_text_stands_out_from_its_ground(page: Page) -> None:
+    """Contrast as in WCAG 2, level AA: at least 4.5 for text."""
+    colours = page.evaluate(
+        """["body", ".answer", ".muted", "small"].map(query => {
+            const look = getComputedStyle(document.querySelector(query));
+            const ground = getComputedStyle(document.body).backgroundColor;
+            const own = look.backgroundColor;
+            return [look.color, own == "rgba(0, 0, 0, 0)" ? ground : own];
+        })"""
+    )
+    for ink, paper in colours:
+        lighter, darker = sorted((_luminance(ink), _luminance(paper)), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def _luminance(colour: str) -> float:
+    shares = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in shares]
+    return sum(weight * x for weight, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_table_shows_the_metrics(page: Page) -> None:
+    for model in MODELS:
+        metrics = json.loads((ROOT / f"reports/metrics/{model}.json").read_text())
+        row = page.locator(f"#result-table tr[data-model={model}]")
+        shown = {
+            label: row.locator(f"td[data-label='{label}']").inner_text()
+            for label in (
+                "test accuracy",
+                "errors",
+                "test loss",
+                "train accuracy",
+                "gap",
+                "parameters",
+            )
+        }
+        assert shown == {
+            "test accuracy": f"{100 * metrics['test_accuracy']:.2f} %",
+            "errors": str(metrics["errors"]),
+            "test loss": f"{metrics['test_loss']:.4f}",
+            "train accuracy": f"{100 * metrics['train_accuracy']:.2f} %",
+            "gap": f"{100 * metrics['accuracy_gap']:.2f} %",
+            "parameters": str(metrics["parameters"]),
+        }
+
+
+def test_it_is_small() -> None:
+    assert PAGE.stat().st_size < 5_000_000

@@ -1,0 +1,131 @@
+"""Each interval and test, against a published or independently computed value."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binom, norm
+
+from stages.reporting.errors import bin_by_confidence, calibration_error
+from stages.reporting.statistics import (
+    correct_for_number,
+    count_needed_images,
+    count_needed_seeds,
+    mean_interval,
+    p_of_disagreements,
+    p_of_mean_difference,
+    proportion_interval,
+)
+
+
+def test_clopper_pearson_by_its_definition() -> None:
+    """At each end of the interval, what was seen or more extreme has a probability of 2.5 %."""
+    interval = proportion_interval(9951, 10_000)
+    assert binom.sf(9950, 10_000, interval.low) == pytest.approx(0.025)
+    assert binom.cdf(9951, 10_000, interval.high) == pytest.approx(0.025)
+
+
+def test_clopper_pearson_published() -> None:
+    """Newcombe 1998 (Statistics in Medicine 17: 857-872), table I, method 5: 81 of 263."""
+    interval = proportion_interval(81, 263)
+    assert (round(interval.low, 4), round(interval.high, 4)) == (0.2527, 0.3676)
+
+
+def test_clopper_pearson_at_the_ends() -> None:
+    assert proportion_interval(0, 50).low == 0
+    assert proportion_interval(50, 50).high == 1
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(6, 16), (16, 6), (0, 5), (7, 7), (3, 1)])
+def test_mcnemar_by_counting(only_first: int, only_second: int) -> None:
+    """Twice the share of the ways to split the disagreements that are as uneven or more."""
+    total, fewer = only_first + only_second, min(only_first, only_second)
+    as_uneven = sum(math.comb(total, k) for k in range(fewer + 1))
+    expected = min(1, 2 * as_uneven / 2**total)
+    assert p_of_disagreements(only_first, only_second) == pytest.approx(expected)
+
+
+def test_mcnemar_without_disagreements() -> None:
+    assert p_of_disagreements(0, 0) == 1
+
+
+def test_holm_by_hand() -> None:
+    """The smallest times 3, the next times 2, the largest times 1, never falling."""
+    assert correct_for_number([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+
+
+def test_paired_test_on_students_sleep_data() -> None:
+    """Student 1908: t = -4.06 on 9 degrees of freedom, p = 0.00283; 95 % interval of the mean."""
+    differences = [-1.2, -2.4, -1.3, -1.3, 0.0, -1.0, -1.8, -0.8, -4.6, -1.4]
+    assert p_of_mean_difference(differences) == pytest.approx(0.002833, abs=1e-6)
+    interval = mean_interval(differences)
+    assert (interval.low, interval.high) == pytest.approx((-2.4598858, -0.7001142))
+
+
+def test_paired_test_without_a_spread() -> None:
+    assert p_of_mean_difference([0.0, 0.0, 0.0]) == 1
+    assert p_of_mean_difference([0.1, 0.1, 0.1]) == 0
+
+
+def test_needed_seeds_have_the_power() -> None:
+    """By simulation: of many studies of that size, 80 % show the difference."""
+    differences = [0.001, 0.0, 0.002, -0.001, 0.001]
+    needed = count_needed_seeds(differences, num_tests=3)
+    mean, deviation = np.mean(differences), np.std(differences, ddof=1)
+    draws = np.random.default_rng(0).normal(mean, deviation, (4_000, needed))
+    shown = [p_of_mean_difference(list(study)) < 0.05 / 3 for study in draws[:1_500]]
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.03)
+
+
+def test_needed_seeds_without_a_difference() -> None:
+    assert count_needed_seeds([0.01, -0.01], num_tests=3) is None
+
+
+def test_needed_seeds_of_a_plain_difference() -> None:
+    assert count_needed_seeds([0.01, 0.01, 0.01], num_tests=3) == 2
+
+
+def test_needed_images_have_the_power() -> None:
+    """By simulation: of many test sets of that size, 80 % show the difference."""
+    needed = count_needed_images(40, 20, 1_000, num_tests=1)
+    generator = np.random.default_rng(0)
+    firsts, seconds = (
+        generator.binomial(needed, 0.04, 2_000),
+        generator.binomial(needed, 0.02, 2_000),
+    )
+    z = (firsts - seconds) / np.sqrt(firsts + seconds)
+    assert np.mean(np.abs(z) > norm.ppf(0.975)) == pytest.approx(0.8, abs=0.03)
+
+
+def test_needed_images_without_a_difference() -> None:
+    assert count_needed_images(5, 5, 100, num_tests=3) is None
+
+
+def _logits(confidences: list[float], digits: list[int]) -> torch.Tensor:
+    """Logits of ten digits whose largest probability is as given."""
+    probabilities = torch.empty(len(digits), 10, dtype=torch.float64)
+    for row, (confidence, digit) in enumerate(zip(confidences, digits, strict=True)):
+        probabilities[row] = (1 - confidence) / 9
+        probabilities[row, digit] = confidence
+    return probabilities.log()
+
+
+def test_bins_and_calibration_error_by_hand() -> None:
+    """Four sure predictions of which one is wrong, and two unsure ones of which one is."""
+    logits = _logits([0.98, 0.98, 0.98, 0.98, 0.55, 0.55], [0, 1, 2, 3, 4, 5])
+    labels = torch.tensor([0, 1, 2, 9, 4, 9])
+    unsure, sure = bin_by_confidence(logits, labels)
+    assert (sure.confidence, sure.right, sure.total) == pytest.approx((0.98, 3, 4))
+    assert (unsure.confidence, unsure.right, unsure.total) == pytest.approx((0.55, 1, 2))
+    expected = 4 / 6 * abs(0.98 - 0.75) + 2 / 6 * abs(0.55 - 0.5)
+    assert calibration_error(logits, labels) == pytest.approx(expected)
+
+
+def test_calibration_error_is_between_0_and_1() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for scale, size in product((0.1, 1, 100), (1, 10, 1_000)):
+        logits = scale * torch.randn(size, 10, generator=generator)
+        labels = torch.randint(10, (size,), generator=generator)
+        assert 0 <= calibration_error(logits, labels) <= 1

@@ -1,0 +1,101 @@
+"""Whatever bytes a file holds, its reader gives a value or the project's own error."""
+
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stages.errors import ParamsError, PipelineError
+from stages.mnist import IdxFile, parse_idx
+from stages.params import Params, load_params
+from tests.conftest import ROOT
+
+TEXT = (ROOT / "params.yaml").read_text()
+SMALL = IdxFile("small", "", (2, 3))
+
+
+@st.composite
+def _damaged_params(draw: st.DrawFn) -> bytes:
+    """The real file with some part replaced by anything."""
+    start = draw(st.integers(0, len(TEXT)))
+    end = draw(st.integers(start, min(len(TEXT), start + 40)))
+    middle = draw(st.text(max_size=30) | st.sampled_from(_PIECES))
+    return (TEXT[:start] + middle + TEXT[end:]).encode(errors="surrogatepass")
+
+
+_PIECES = ["{", "[", "&a", "*a", "!!python/name:os.system", "!!binary", "<<: *a", "? ", "- ", "|"]
+_YAML = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4)
+    ),
+    max_leaves=20,
+).map(lambda value: repr(value).replace("'", '"').encode(errors="surrogatepass"))
+
+
+@st.composite
+def _idx(draw: st.DrawFn) -> bytes:
+    """A header that may be right, and content that may not be enough or too much."""
+    lengths = draw(st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 4), max_size=5))
+    kind = draw(st.sampled_from([8, 9, 11, 12, 13, 14]) | st.integers(0, 255))
+    rank = draw(st.just(len(lengths)) | st.integers(0, 255))
+    if draw(st.booleans()):  # else hardly any would be right
+        kind, rank, lengths = 8, 2, [2, 3]
+    header = struct.pack(f">HBB{len(lengths)}I", 0, kind, rank, *lengths)
+    return header + draw(st.binary(min_size=6, max_size=6) | st.binary(max_size=64))
+
+
+@pytest.fixture(scope="session")
+def examples(at_full_length: bool) -> settings:
+    return settings(
+        max_examples=10_000 if at_full_length else 300,
+        deadline=5_000,  # milliseconds an example
+        derandomize=not at_full_length,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_params(tmp_path: Path, examples: settings, figures: dict[str, str]) -> None:
+    path, counts = tmp_path / "params.yaml", {"value": 0, "error": 0}
+
+    @examples
+    @given(st.binary(max_size=2000) | _damaged_params() | _YAML)
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        try:
+            assert isinstance(load_params(path), Params)
+        except ParamsError as error:
+            message = str(error)
+        else:
+            message = ""
+        assert "\n" not in message
+        assert len(message) < 2000
+        counts["error" if message else "value"] += 1
+
+    read()
+    figures["params.yaml: any bytes"] = _show(counts)
+
+
+def test_idx(examples: settings, figures: dict[str, str]) -> None:
+    counts = {"value": 0, "error": 0}
+
+    @examples
+    @given(st.binary(max_size=100) | _idx())
+    def read(content: bytes) -> None:
+        try:
+            assert parse_idx(content, SMALL).shape == SMALL.shape
+        except PipelineError as error:
+            message = str(error)
+        else:
+            message = ""
+        assert "\n" not in message
+        counts["error" if message else "value"] += 1
+
+    read()
+    figures["IDX files: any bytes"] = _show(counts)
+
+
+def _show(counts: dict[str, int]) -> str:
+    return f"{sum(counts.values())} examples, {counts['value']} read, {counts['error']} refused"

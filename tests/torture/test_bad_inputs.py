@@ -1,0 +1,268 @@
+"""A table of bad inputs: each ends a command with one line and its status, and writes nothing."""
+
+import gzip
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.files import read_tensors, write_tensors
+from tests.conftest import Project
+
+Spoil = Callable[[Project], None]
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One bad input: what is done to a finished project, what is run, and what must be said."""
+
+    name: str
+    spoil: Spoil
+    command: str  # after `python -m stages.`
+    status: int
+    message: str  # a regular expression
+
+
+def _params(old: str, new: str) -> Spoil:
+    return lambda project: project.set(old, new)
+
+
+def _write(path: str, content: bytes) -> Spoil:
+    return lambda project: project.write(path, content)
+
+
+def _cut(path: str, share: float) -> Spoil:
+    def spoil(project: Project) -> None:
+        content = (project.folder / path).read_bytes()
+        project.write(path, content[: int(len(content) * share)])
+
+    return spoil
+
+
+def _remove(path: str) -> Spoil:
+    def spoil(project: Project) -> None:
+        target = project.folder / path
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+    return spoil
+
+
+def _copy(source: str, target: str) -> Spoil:
+    return lambda project: project.write(target, (project.folder / source).read_bytes())
+
+
+def _replace(path: str, old: str, new: str) -> Spoil:
+    def spoil(project: Project) -> None:
+        text = (project.folder / path).read_text()
+        assert old in text, f"{old!r} is not in {path}"
+        project.write(path, text.replace(old, new, 1).encode())
+
+    return spoil
+
+
+def _tensors(path: str, change: Callable[[dict[str, torch.Tensor], dict], None]) -> Spoil:
+    def spoil(project: Project) -> None:
+        tensors, metadata = read_tensors(project.folder / path, "")
+        change(tensors, metadata)
+        (project.folder / path).unlink()
+        write_tensors(project.folder / path, tensors, metadata)
+
+    return spoil
+
+
+def _json(path: str, **values: object) -> Spoil:
+    def spoil(project: Project) -> None:
+        content = json.loads((project.folder / path).read_text())
+        project.write(path, json.dumps(content | values).encode())
+
+    return spoil
+
+
+def _raw(name: str, change: Callable[[bytes], bytes]) -> Spoil:
+    def spoil(project: Project) -> None:
+        path = project.folder / f"data/raw/{name}.gz"
+        path.write_bytes(gzip.compress(change(gzip.decompress(path.read_bytes()))))
+
+    return spoil
+
+
+GN, TEST, TRAIN = (
+    "models/gn.safetensors",
+    "data/prepared/test.safetensors",
+    "data/prepared/train.safetensors",
+)
+RETRAIN, PREPARE, EVALUATE = (
+    "run `dvc repro train-gn`",
+    "run `dvc repro prepare-data`",
+    "run `dvc repro",
+)
+HISTORY, PREDICTIONS = "models/gn.history.csv", "reports/predictions/gn.safetensors"
+
+PARAMS = [
+    Bad("epochs of 0", _params("epochs: 2 ", "epochs: 0 "), "evaluate", 2, "train.epochs is 0; allowed"),
+    Bad("epochs too many", _params("epochs: 2 ", "epochs: 1e9 "), "evaluate", 2, "train.epochs is 1000000000.0"),
+    Bad("epochs as text", _params("epochs: 2 ", "epochs: '2' "), "report", 2, "train.epochs is '2'; allowed"),
+    Bad("epochs as a list", _params("epochs: 2 ", "epochs: [2] "), "report", 2, r"train.epochs is \[2\]; allowed"),
+    Bad("epochs left out", _params("  epochs: 2 ", "  # "), "train gn", 2, "train.epochs is missing; allowed"),
+    Bad("epochs misspelt", _params("epochs: 2 ", "epoch: 2 "), "train gn", 2, "epoch is not a known key; did you mean epochs"),
+    Bad("key twice", _params("  epochs: 2 ", "  epochs: 2\n  epochs: 3 "), "report", 2, "'epochs' stands twice"),
+    Bad("negative seed", _params("  seed: 0 ", "  seed: -1 "), "train bn", 2, "train.seed is -1; allowed"),
+    Bad("fractional seed", _params("  seed: 0 ", "  seed: 0.5 "), "train bn", 2, "train.seed is 0.5; allowed"),
+    Bad("no threads", _params("threads: 1 ", "threads: 0 "), "train bn", 2, "train.threads is 0; allowed"),
+    Bad("unknown device", _params("device: auto", "device: tpu"), "train bn", 2, "train.device is 'tpu'; allowed: auto"),
+    Bad("batches of 0", _params("batch_size: 64", "batch_size: 0"), "train bn", 2, "train.batch_size is 0; allowed"),
+    Bad("momentum of 1", _params("momentum: 0.9", "momentum: 1.0"), "train bn", 2, "train.momentum is 1.0; allowed"),
+    Bad("not a number", _params("momentum: 0.9", "momentum: .nan"), "train bn", 2, "train.momentum is '.nan'; allowed"),
+    Bad("infinite", _params("momentum: 0.9", "momentum: 1e400"), "train bn", 2, "train.momentum is inf; allowed"),
+    Bad("yes for true", _params("nesterov: ", "nesterov: yes #"), "train bn", 2, "train.nesterov is 'yes'; allowed"),
+    Bad("dropout of 1", _params("dropout: ", "dropout: 1 #"), "train bn", 2, "train.dropout is 1; allowed"),
+    Bad("average of 1", _params("weight_average: ", "weight_average: 1 #"), "train bn", 2, "weight_average is 1; allowed"),
+    Bad("negative angle", _params("rotation: ", "rotation: -5 #"), "train bn", 2, "rotation is -5; allowed"),
+    Bad("groups of 3", _params("per_group: 4", "per_group: 3"), "train gn", 2, "channels_per_group is 3; allowed: 1, 2 or 4"),
+    Bad("groups for ln", _params("  ln:", "  ln:\n    channels_per_group: 4\n   #"), "train ln", 2, "models.ln.channels_per_group is not"),
+    Bad("fourth model", _params("  gn:", "  xn:\n    l1: 0\n  gn:"), "train gn", 2, "models.xn is not a known key"),
+    Bad("model left out", _params("  gn:", "  hn:"), "train gn", 2, "models.hn is not a known key; allowed: bn, gn, ln"),
+    Bad("unknown section", _params("\nreport:", "\nextras: {}\nreport:"), "report", 2, "extras is not a known key"),
+    Bad("all held out", _params("validation_images: 57000", "validation_images: 60000"), "prepare_data", 2, "validation_images is 60000"),
+    Bad("tiny figures", _params("dots_per_inch: ", "dots_per_inch: 1 #"), "report", 2, "dots_per_inch is 1; allowed"),
+    Bad("no YAML", _write("params.yaml", b"train: ["), "report", 2, "params.yaml is not valid YAML: while parsing"),
+    Bad("a tab", _write("params.yaml", b"train:\n\tepochs: 2"), "report", 2, "is not valid YAML: while scanning"),
+    Bad("Python in YAML", _write("params.yaml", b"!!python/object/apply:os.system ['touch pwned']"), "report", 2, "is not valid YAML: could not determine"),
+    Bad("a list", _write("params.yaml", b"- 1"), "report", 2, r"the file is \[1\]; allowed: the keys data"),
+    Bad("empty params", _write("params.yaml", b""), "report", 2, "the file is None; allowed"),
+    Bad("no text", _write("params.yaml", bytes(range(256))), "report", 2, "is not valid YAML"),
+    Bad("endless nesting", _write("params.yaml", b"[" * 60_000), "report", 2, "nested too deeply"),
+    Bad("huge params", _write("params.yaml", b"#" * 10**7), "report", 2, "it has 10000000 bytes; at most"),
+    Bad("no params", _remove("params.yaml"), "evaluate", 2, "params.yaml cannot be read .*restore it"),
+    Bad("params a folder", lambda p: (_remove("params.yaml")(p), (p.folder / "params.yaml").mkdir()), "evaluate", 2, "params.yaml cannot be read"),
+]  # fmt: skip
+RAW = [
+    Bad("raw file changed", _raw("t10k-labels-idx1-ubyte", lambda x: x[:-1] + b"\0"), "prepare_data", 1, "is not MNIST's: MD5"),
+    Bad("raw file shortened", _raw("train-labels-idx1-ubyte", lambda x: x[:-1]), "prepare_data", 1, "is not MNIST's: MD5"),
+    Bad("raw file lengthened", _raw("t10k-images-idx3-ubyte", lambda x: x + b"\0"), "prepare_data", 1, "holds more than 7840016 bytes"),
+    Bad("archive cut", _cut("data/raw/t10k-images-idx3-ubyte.gz", 0.5), "prepare_data", 1, "t10k-images-idx3-ubyte.gz is damaged"),
+    Bad("archive no gzip", _write("data/raw/t10k-images-idx3-ubyte.gz", b"hello"), "prepare_data", 1, "t10k-images-idx3-ubyte.gz is damaged"),
+    Bad("archive empty", _write("data/raw/t10k-images-idx3-ubyte.gz", b""), "prepare_data", 1, "is not MNIST's: MD5"),
+    Bad("gzip bomb", _write("data/raw/t10k-labels-idx1-ubyte.gz", gzip.compress(bytes(10**8))), "prepare_data", 1, "holds more than 10008 bytes"),
+    Bad("labels for images", _copy("data/raw/t10k-labels-idx1-ubyte.gz", "data/raw/t10k-images-idx3-ubyte.gz"), "prepare_data", 1, "is not MNIST's: MD5"),
+]  # fmt: skip
+PREPARED = [
+    Bad("no prepared data", _remove("data/prepared"), "train gn", 1, f"is missing; {PREPARE}"),
+    Bad("no training images", _remove(TRAIN), "train gn", 1, f"train.safetensors is missing; {PREPARE}"),
+    Bad("training images cut", _cut(TRAIN, 0.9), "train gn", 1, f"train.safetensors is damaged .*{PREPARE}"),
+    Bad("training images empty", _write(TRAIN, b""), "train gn", 1, f"train.safetensors is damaged .*{PREPARE}"),
+    Bad("a pickle", _write(TRAIN, b"\x80\x04cos\nsystem\n(S'touch pwned'\ntR."), "train gn", 1, "train.safetensors is damaged"),
+    Bad("test for training", _copy(TEST, TRAIN), "train gn", 1, "does not hold the train images"),
+    Bad("label of 10", _tensors(TEST, lambda t, _: t["labels"].add_(10)), "evaluate", 1, "does not hold the test images"),
+    Bad("float images", _tensors(TEST, lambda t, _: t.update(images=t["images"][:5].float(), labels=t["labels"][:5])), "evaluate", 1, "'images' is torch.float32"),
+    Bad("wide images", _tensors(TEST, lambda t, _: t.update(images=t["images"][..., :27])), "evaluate", 1, r"'images' is .*28, 27\], not"),
+    Bad("too few labels", _tensors(TEST, lambda t, _: t.update(labels=t["labels"][:9])), "evaluate", 1, r"'labels' is torch.uint8 \[9\], not"),
+    Bad("no statistics", _remove("data/prepared/pixels.json"), "train gn", 1, f"pixels.json is missing; {PREPARE}"),
+    Bad("no deviation", _json("data/prepared/pixels.json", std=0.0), "train gn", 1, "not a mean and a std within 0 to 1"),
+]  # fmt: skip
+TRAINED = [
+    Bad("no checkpoint", _remove(GN), "evaluate", 1, f"gn.safetensors is missing; {RETRAIN}"),
+    Bad("checkpoint cut", _cut(GN, 0.7), "evaluate", 1, f"gn.safetensors is damaged .*{RETRAIN}"),
+    Bad("checkpoint of ln", _copy("models/ln.safetensors", GN), "evaluate", 1, "was trained with model ln, not gn"),
+    Bad("other parameters", _params("label_smoothing: 0 ", "label_smoothing: 0.3 "), "evaluate", 1, "was trained with train.label_smoothing 0.0, not 0.3"),
+    Bad("other groups", _params("per_group: 4", "per_group: 2"), "evaluate", 1, "own.channels_per_group 4, not 2"),
+    Bad("weight missing", _tensors(GN, lambda t, _: t.pop("squeeze.weight")), "evaluate", 1, "holds other tensors than a gn network"),
+    Bad("weight too many", _tensors(GN, lambda t, _: t.update(x=torch.zeros(1))), "evaluate", 1, "holds other tensors than a gn network"),
+    Bad("weight of NaN", _tensors(GN, lambda t, _: t["squeeze.weight"].fill_(torch.nan)), "evaluate", 1, "holds numbers that are not finite"),
+    Bad("weight of doubles", _tensors(GN, lambda t, _: t.update({"squeeze.weight": t["squeeze.weight"].double()})), "evaluate", 1, "'squeeze.weight' is torch.float64"),
+    Bad("negative variance", _tensors("models/bn.safetensors", lambda t, _: t["block1.norm.running_var"].neg_()), "evaluate", 1, "'block1.norm.running_var' holds negative variances"),
+    Bad("no history", _remove(HISTORY), "evaluate", 1, f"gn.history.csv is missing; {RETRAIN}"),
+    Bad("history cut", _cut(HISTORY, 0.6), "evaluate", 1, f"gn.history.csv is no history .*{RETRAIN}"),
+    Bad("history of text", _replace(HISTORY, "1,", "one,"), "evaluate", 1, "gn.history.csv is no history"),
+    Bad("history with a gap", _replace(HISTORY, "\n2,", "\n7,"), "evaluate", 1, "gn.history.csv has gaps in its epochs"),
+]  # fmt: skip
+EVALUATED = [
+    Bad("no metrics", _remove("reports/metrics/gn.json"), "report", 1, f"gn.json is missing; {EVALUATE}"),
+    Bad("metrics no JSON", _write("reports/metrics/gn.json", b"{"), "report", 1, f"gn.json is no valid JSON .*{EVALUATE}"),
+    Bad("metrics as a list", _write("reports/metrics/gn.json", b"[]"), "report", 1, "gn.json holds no JSON object"),
+    Bad("metric missing", _write("reports/metrics/gn.json", b'{"errors": 3}'), "report", 1, "does not hold the metrics"),
+    Bad("accuracy in per cent", _json("reports/metrics/gn.json", test_accuracy=99.5), "report", 1, "accuracy that is no fraction"),
+    Bad("errors as text", _json("reports/metrics/gn.json", errors="many"), "report", 1, "does not hold the metrics"),
+    Bad("errors that disagree", _json("reports/metrics/gn.json", errors=1), "report", 1, "counts 1 errors and"),
+    Bad("no predictions", _remove(PREDICTIONS), "report", 1, f"gn.safetensors is missing; {EVALUATE}"),
+    Bad("predictions cut", _cut(PREDICTIONS, 0.5), "report", 1, f"gn.safetensors is damaged .*{EVALUATE}"),
+    Bad("predictions of NaN", _tensors(PREDICTIONS, lambda t, _: t["logits"].fill_(torch.nan)), "report", 1, "not finite"),
+    Bad("too few predictions", _tensors(PREDICTIONS, lambda t, _: t.update(logits=t["logits"][:7])), "report", 1, r"'logits' is torch.float32 \[7, 10\]"),
+    Bad("joined history cut", _write("reports/history.csv", b"model,split\nbn,test\n"), "report", 1, "history.csv is no joined history"),
+    Bad("model missing in it", _write("reports/history.csv", b"model,split,epoch,learning_rate,loss,accuracy\n"), "report", 1, r"history.csv has the models \[\]"),
+    Bad("activations cut", _cut("reports/activations/gn.safetensors", 0.5), "report", 1, "gn.safetensors is damaged"),
+    Bad("no seeds", _remove("reports/seeds.csv"), "report", 1, "seeds.csv is missing; run `make seeds`"),
+    Bad("seeds of text", _write("reports/seeds.csv", b"model,seed,test_accuracy,train_accuracy,recipe\nbn,0,a,b,c\n"), "report", 1, "seeds.csv is no table of seeds"),
+    Bad("no worked example", _remove("data/worked_example.json"), "report", 1, "worked_example.json is missing; restore it"),
+    Bad("another lock file", _write("dvc.lock", b"stages: 3"), "report", 1, "dvc.lock is no lock file"),
+]  # fmt: skip
+PLACES = [
+    Bad("models a file", lambda p: (_remove("models")(p), p.write("models", b"")), "train gn", 1, "cannot be written"),
+    Bad("reports a file", lambda p: (shutil.rmtree(p.folder / "reports/metrics"), p.write("reports/metrics", b"")), "evaluate", 1, "cannot be written"),
+    Bad("unknown model", lambda project: None, "train xn", 2, "invalid choice: 'xn'"),
+    Bad("no model", lambda project: None, "train", 2, "arguments are required: model"),
+    Bad("unknown table", lambda project: None, "study none.csv", 1, "none.csv is missing"),
+    Bad("table with a wrong model", _write("t.csv", b"model,seed\nxn,1\n"), "study t.csv", 2, "a row has the model 'xn'"),
+    Bad("table with a wrong value", _write("t.csv", b"model,seed,train.epochs\nbn,1,many\n"), "study t.csv", 2, "train.epochs is 'many'"),
+    Bad("table with a wrong key", _write("t.csv", b"model,seed,train.epoch\nbn,1,3\n"), "study t.csv", 2, "train.epoch is not a known key"),
+]  # fmt: skip
+ALL = PARAMS + RAW + PREPARED + TRAINED + EVALUATED + PLACES
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("finished"))
+    project.make_small(epochs=2)
+    project.run("dvc", "repro")
+    return project
+
+
+def _snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of each file, but of DVC's scratch and of the locks in it."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not {".dvc", ".git"} & set(path.relative_to(folder).parts)
+    }
+
+
+def test_bad_inputs(
+    finished: Project,
+    tmp_path: Path,
+    at_full_length: bool,
+    figures: dict[str, str],
+) -> None:
+    table = ALL if at_full_length else ALL[::8]
+    wrong = []
+    for bad in table:
+        folder = tmp_path / re.sub(r"\W", "_", bad.name)
+        project = finished.copy(folder)
+        bad.spoil(project)
+        before = _snapshot(folder)
+        result = project.try_run("python", "-m", *f"stages.{bad.command}".split())
+        lines = result.stderr.strip().splitlines()
+        complaints = [
+            f"status {result.returncode}, not {bad.status}" * (result.returncode != bad.status),
+            "not the message" * (not re.search(bad.message, result.stderr)),
+            f"{len(lines)} lines" * (len(lines) != 1),
+            "a traceback" * ("Traceback" in result.stderr),
+            "files written" * (_snapshot(folder) != before),
+        ]
+        if any(complaints):
+            what = ", ".join(filter(None, complaints))
+            wrong.append(f"{bad.name}: {what}: {result.stderr[-500:]}")
+        shutil.rmtree(folder)
+    figures["bad inputs: one line, the status, nothing written"] = (
+        f"{len(table) - len(wrong)} of {len(table)}"
+    )
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(ALL) >= 60
+    assert len({bad.name for bad in ALL}) == len(ALL)

@@ -1,0 +1,91 @@
+"""SIGKILL at any moment costs no finished epoch and changes no byte of the result."""
+
+import os
+import random
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stages.params import MODELS
+from tests.conftest import Project
+
+EPOCHS = 2
+TARGETS = ("dvc alone", "the stage alone", "all at once")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run that was killed and then run again."""
+
+    stage: str  # that ran when it was killed
+    outputs: dict[str, str]
+    epochs: int  # that were finished, in both runs together
+    status: int  # of the second run
+    error: str
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
+    """Return the outputs of a run that nobody disturbs, and how many seconds it took."""
+    project = Project(tmp_path_factory.mktemp("undisturbed"))
+    project.make_small(EPOCHS)
+    start = time.monotonic()
+    project.run("dvc", "repro")
+    return project.outputs(), time.monotonic() - start
+
+
+def test_kills(
+    undisturbed: tuple[dict[str, str], float],
+    tmp_path_factory: pytest.TempPathFactory,
+    at_full_length: bool,
+    figures: dict[str, str],
+) -> None:
+    outputs, seconds = undisturbed
+    count, at_once = (25, 2) if at_full_length else (3, 1)
+    draw = random.Random(0)
+    moments = [seconds * at_once**0.5 * (i + draw.random()) / count for i in range(count)]
+    folders = [tmp_path_factory.mktemp("killed") for _ in moments]
+    targets = [TARGETS[i % len(TARGETS)] for i in range(count)]
+    with ThreadPoolExecutor(at_once) as pool:
+        outcomes = list(pool.map(_kill_and_run_again, folders, moments, targets))
+    for target, outcome in zip(targets, outcomes, strict=True):
+        print(f"killed {target} in {outcome.stage}: {outcome.epochs} epochs")
+    failed = [one.error for one in outcomes if one.status != 0]
+    same = sum(one.outputs == outputs for one in outcomes)
+    once = sum(one.epochs <= EPOCHS * len(MODELS) for one in outcomes)
+    figures["kills: completed by plain `dvc repro`"] = f"{count - len(failed)} of {count}"
+    figures["kills: all outputs and dvc.lock the same"] = f"{same} of {count}"
+    figures["kills: no finished epoch trained again"] = f"{once} of {count}"
+    figures["kills: stages hit"] = ", ".join(sorted({one.stage for one in outcomes}))
+    assert failed == []
+    assert same == once == count
+
+
+def _kill_and_run_again(folder: Path, seconds: float, target: str) -> Outcome:
+    project = Project(folder)
+    project.make_small(EPOCHS)
+    first = project.start("dvc", "repro")
+    time.sleep(seconds)
+    processes = [psutil.Process(first.pid), *psutil.Process(first.pid).children(recursive=True)]
+    if target == "all at once":
+        os.killpg(first.pid, signal.SIGKILL)
+    else:
+        with suppress(psutil.NoSuchProcess):
+            (processes[0] if target == "dvc alone" else processes[-1]).kill()
+    second = project.try_run("dvc", "repro")  # at once: an orphan may still live
+    printed = first.communicate()[0]
+    stages = re.findall(r"Running stage '([\w-]+)'", printed)
+    return Outcome(
+        stage=stages[-1] if stages else "no stage",
+        outputs=project.outputs(),
+        epochs=len(re.findall(r"epoch \d+/\d+:", printed + second.stdout)),
+        status=second.returncode,
+        error=second.stdout + second.stderr,
+    )
