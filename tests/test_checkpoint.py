@@ -9,6 +9,8 @@ from stages.files import METADATA_KEY, read_tensors, write_tensors
 from stages.params import MODELS, Params
 from tests.conftest import change
 
+SOFTWARE = {"torch": "1.2.3"}
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -18,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 def _write(path: Path, model: str, params: Params) -> torch.nn.Module:
     torch.manual_seed(1)
     network = network_for(model, params)
-    write_checkpoint(path, network.state_dict(), model, params)
+    write_checkpoint(path, network.state_dict(), model, params, SOFTWARE)
     return network
 
 
@@ -27,8 +29,9 @@ def test_round_trip(model: str, params: Params, path: Path) -> None:
     network = _write(path, model, params).eval()
     images = torch.rand(4, 1, 28, 28)
     read = read_checkpoint(path, model, params)
-    assert torch.equal(read(images), network(images))
-    assert not read.training
+    assert torch.equal(read.network(images), network(images))
+    assert not read.network.training
+    assert read.software == SOFTWARE
 
 
 def test_same_weights_same_bytes(params: Params, path: Path) -> None:

@@ -1,8 +1,7 @@
 """Figures hold what they should: the data, the titles, the labels."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from matplotlib.colors import to_hex
@@ -18,12 +17,6 @@ from stages.reporting.style import COLOURS, render_png
 from stages.scoring import Score
 from stages.worked_example import find_shared_statistics, read_example
 from tests.conftest import ROOT
-
-
-@pytest.fixture(autouse=True)
-def _close() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(params=["test", "validation"])
@@ -146,4 +139,3 @@ def test_same_figure_same_bytes(histories: dict[str, list[Epoch]]) -> None:
     first, second = (render_png(curves.draw_followed_loss(histories), 72) for _ in range(2))
     assert first == second
     assert b"Software" not in first
-    assert plt.get_fignums() == []
