@@ -14,6 +14,25 @@ lint: .venv/ready
 	ruff check
 	ruff format --check
 
+# The studies beside the main job: each trains what its table lacks, then draws the report anew.
+seeds: .venv/ready
+	python -m stages.study reports/seeds.csv --seeds 5
+	dvc repro
+
+fast: .venv/ready
+	python -m stages.study reports/fast.csv
+
+search: .venv/ready
+	python -m stages.study reports/search/screening.csv
+	python -m stages.study reports/search/finalists.csv
+
+# What the README says of speed and of faults, measured on this machine.
+bench: .venv/ready
+	python -m tests.benchmarks
+
+torture: .venv/ready
+	python -m pytest tests/torture --torture
+
 # Python's own venv and pip, with every version pinned; made anew when a pin changes.
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -22,4 +41,4 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
 
-.PHONY: repro test lint
+.PHONY: repro test lint seeds fast search bench torture

@@ -31,7 +31,7 @@ def main() -> None:
     with _Children() as children:
         _check(children.run("repro", "prepare-data"), "prepare-data")
         stale = _stale_trainings()
-        workers = min(len(stale), count_workers(params.train))
+        workers = count_workers(params.train, len(stale))
         if workers > 1:
             _train_side_by_side(children, stale, workers)
         _check(children.run("repro"), "dvc repro")

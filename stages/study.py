@@ -9,7 +9,9 @@ parameters but the seed. Rows without results, or with those of another recipe, 
 many at once as there are cores.
 
     python -m stages.study reports/seeds.csv --seeds 5    # the rows of five seeds a model
-    python -m stages.study reports/search.csv             # the rows that the file has
+    python -m stages.study reports/search/finalists.csv   # the rows that the file has
+
+Beside the table stands its summary for people, of the same name with the ending .md.
 """
 
 import csv
@@ -30,6 +32,7 @@ from stages.params import MODELS, DataParams, Params, load_params, validate
 from stages.prepare_data import RAW, prepare
 from stages.recipe import recipe_digest
 from stages.scoring import compute_logits, score
+from stages.summary import summarize
 from stages.training import Training
 from stages.workers import count_workers
 from stages.yaml12 import load_yaml
@@ -49,6 +52,7 @@ def main(path: Path, num_seeds: int) -> None:
         rows[i] |= result | {"recipe": _digest(rows[i], params)}
         _write_rows(path, rows)
         print(f"{done}/{len(todo)}: {rows[i]}", flush=True)
+    write_text(path.with_suffix(".md"), summarize(rows))
 
 
 def params_of(row: Row, params: Params) -> Params:
@@ -88,7 +92,9 @@ def _take_over(old: list[Row], new: list[Row]) -> None:
 
 def _train_rows(rows: dict[int, Row], params: Params) -> Iterator[tuple[int, Row]]:
     """Train ``rows``, several at once, and yield the results of each with its number."""
-    workers = min(len(rows), count_workers(params.train)) or 1
+    if not rows:
+        return
+    workers = count_workers(params.train, len(rows))
     jobs = [(i, row["model"], params_of(row, params)) for i, row in rows.items()]
     with get_context("spawn").Pool(workers, initializer=_prepare_worker) as pool:
         yield from pool.imap_unordered(_train, jobs)

@@ -1,0 +1,149 @@
+"""Run the benchmark; see the package."""
+
+import json
+import multiprocessing
+import platform
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from jinja2 import Template
+
+from stages.params import MODELS
+from stages.provenance import describe_training
+from tests.benchmarks import conventional, own
+from tests.benchmarks.breakdown import break_down
+from tests.benchmarks.limit import least_seconds, matmul_rate
+from tests.benchmarks.overhead import measure_overhead
+from tests.benchmarks.timing import ROOT, TRAIN_IMAGES, Timing, timed_params
+
+ROUNDS = 3
+CORES = torch.get_num_threads()
+LOADER_WORKERS = (0, 2)  # of A; the better counts
+
+
+class Process:
+    """A process for one way to train one model: what it holds in memory is that way's alone."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: object) -> None:
+        self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        self._call = (function, *arguments)
+        self._pool.submit(abs, 0).result()  # it is there, and has imported everything
+
+    def start(self) -> Callable[[], tuple[Timing, float]]:
+        """Begin an epoch; return what waits for its timing and the peak memory (GiB)."""
+        return self._pool.submit(*self._call).result
+
+
+def measure() -> dict[str, Any]:
+    """Measure everything, the ways to train in turn."""
+    ways_a = {m: [Process(conventional.time_epoch, m, n) for n in LOADER_WORKERS] for m in MODELS}
+    ways_b = {m: Process(own.time_epoch, m, CORES) for m in MODELS}
+    together = [Process(own.time_epoch, m, 1) for m in MODELS]
+    _run_together(together)  # reads the data
+    rounds = []
+    for number in range(1, ROUNDS + 1):
+        print(f"round {number} of {ROUNDS}", flush=True)
+        a, b = {}, {}
+        for model in MODELS:
+            runs = [way.start()() for way in ways_a[model]]
+            a[model] = min(runs, key=lambda run: run[0].total)
+            b[model] = ways_b[model].start()()
+        rounds.append({"a": a, "b": b, "main_job": _run_together(together)})
+    print("the limit, the breakdown and DVC", flush=True)
+    return _summarize(rounds) | _surroundings(rounds)
+
+
+def _run_together(processes: list[Process]) -> float:
+    """Return the seconds of an epoch of all models, as `make repro` runs them."""
+    start = perf_counter()
+    for wait in [process.start() for process in processes]:
+        wait()
+    return perf_counter() - start
+
+
+def _summarize(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    ratios = {
+        model: [r["a"][model][0].total / r["b"][model][0].total for r in rounds] for model in MODELS
+    } | {"main_job": [sum(x.total for x, _ in r["a"].values()) / r["main_job"] for r in rounds]}
+    return {
+        "ratio": {job: round(median(values), 2) for job, values in ratios.items()},
+        "ratio_range": {
+            job: [round(min(values), 2), round(max(values), 2)] for job, values in ratios.items()
+        },
+        "conventional": {m: _describe([r["a"][m] for r in rounds]) for m in MODELS},
+        "own": {m: _describe([r["b"][m] for r in rounds]) for m in MODELS},
+        "main_job": {
+            "conventional_seconds": round(
+                median(sum(x.total for x, _ in r["a"].values()) for r in rounds), 2
+            ),
+            "own_seconds": round(median(r["main_job"] for r in rounds), 2),
+        },
+    }
+
+
+def _describe(runs: list[tuple[Timing, float]]) -> dict[str, float]:
+    train = median(timing.train for timing, _ in runs)
+    return {
+        "train_seconds": round(train, 2),
+        "evaluate_seconds": round(median(timing.evaluate for timing, _ in runs), 2),
+        "images_per_second": round(TRAIN_IMAGES / train),
+        "memory_gib": round(max(memory for _, memory in runs), 2),
+    }
+
+
+def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Measure the limit, the breakdown and what DVC adds."""
+    rate = matmul_rate(CORES)
+    least = least_seconds(rate)
+    overhead = measure_overhead()
+    training = timed_params(1).train.epochs * median(r["main_job"] for r in rounds)
+    return {
+        "limit": {
+            "gflop_per_second": round(rate),
+            "least_seconds": round(least, 2),
+            "own_multiple": {
+                m: round(median(r["b"][m][0].total for r in rounds) / least, 1) for m in MODELS
+            },
+        },
+        "breakdown": {
+            m: {kind: round(share, 3) for kind, share in break_down(m, CORES).items()}
+            for m in MODELS
+        },
+        "dvc": {
+            "nothing_to_do_seconds": round(overhead.nothing_to_do, 2),
+            "status_seconds": round(overhead.status, 2),
+            "outside_stages_seconds": round(overhead.outside_stages, 2),
+            "share_of_full_run": round(overhead.outside_stages / training, 4),
+            "train_stage_memory_gib": round(overhead.train_memory, 2),
+        },
+        "machine": {
+            "processor": _processor(),
+            "threads": CORES,
+            "system": f"{platform.system()} {platform.machine()}",
+            **describe_training(torch.device("cpu")),
+        },
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _render(result: dict[str, Any]) -> str:
+    text = Path(__file__).with_name("table.md.j2").read_text()
+    return Template(text, trim_blocks=True, lstrip_blocks=True).render(models=MODELS, **result)
+
+
+if __name__ == "__main__":
+    result = measure()
+    (ROOT / "reports/benchmark.json").write_text(json.dumps(result, indent=2) + "\n")
+    (ROOT / "reports/benchmark.md").write_text(_render(result))
+    print(_render(result))

@@ -1,0 +1,79 @@
+"""Where B's time goes, by kind of work, from torch.profiler."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from stages import training
+from stages.training import Training
+from tests.benchmarks.own import prepare
+
+_IMAGES = 6_000  # with 1,000 test images: the proportion of the whole job
+_RANGES = {
+    "augmentation": (Training, "_augmented"),
+    "evaluation": (training, "compute_logits"),
+    "average of the weights": (training.AveragedModel, "update_parameters"),
+}
+_KINDS = {  # parts of operators' names, the first that fits
+    "convolution": ("conv",),
+    "normalization": ("batch_norm", "group_norm", "GroupNorm"),
+    "pooling and activation": ("pool", "relu", "threshold", "clamp_min", "mean"),
+    "optimizer": ("Optimizer.", "_fused_sgd"),
+}
+
+
+def break_down(model: str, threads: int) -> dict[str, float]:
+    """Return the share of an epoch's time that each kind of work takes."""
+    run = prepare(model, threads, _IMAGES, num_test_images=_IMAGES // 6)
+    run.run_epoch()  # the first one also sets up memory and kernels
+    with _named_ranges(), profile(activities=[ProfilerActivity.CPU]) as profiler:
+        start = time.perf_counter()
+        run.run_epoch()
+        seconds = time.perf_counter() - start
+    shares: dict[str, float] = defaultdict(float)
+    for event in profiler.events():
+        shares[_kind(event)] += event.self_cpu_time_total / 1e6 / seconds
+    shares.pop("rest", None)
+    return dict(shares) | {"rest": 1 - sum(shares.values())}
+
+
+def _kind(event: FunctionEvent) -> str:
+    """Return the kind of the outermost event around ``event`` that has one."""
+    kind = "rest"
+    around: FunctionEvent | None = event
+    while around is not None:
+        kind = _own_kind(around.name) or kind
+        around = around.cpu_parent
+    return kind
+
+
+def _own_kind(name: str) -> str | None:
+    if name in _RANGES:
+        return name
+    return next((kind for kind, parts in _KINDS.items() if any(p in name for p in parts)), None)
+
+
+@contextmanager
+def _named_ranges() -> Iterator[None]:
+    """Have the profiler see the project's own functions as ranges of their kinds."""
+    originals = {kind: getattr(owner, name) for kind, (owner, name) in _RANGES.items()}
+    for kind, (owner, name) in _RANGES.items():
+        setattr(owner, name, _in_range(kind, originals[kind]))
+    try:
+        yield
+    finally:
+        for kind, (owner, name) in _RANGES.items():
+            setattr(owner, name, originals[kind])
+
+
+def _in_range(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:  # noqa: ANN401
+        with record_function(kind):
+            return function(*arguments)
+
+    return call

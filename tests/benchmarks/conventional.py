@@ -1,0 +1,102 @@
+"""A: the training as it is usually written, with torchvision's datasets and a DataLoader."""
+
+import resource
+import time
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchvision import transforms
+from torchvision.datasets import MNIST
+
+from stages.checkpoint import network_for
+from stages.dataset import measure_pixels
+from stages.mnist import TEST_FILES, TRAIN_FILES, read_files
+from tests.benchmarks.timing import (
+    ROOT,
+    TEST_IMAGES,
+    TIMED_IMAGES,
+    TRAIN_IMAGES,
+    Timing,
+    timed_params,
+)
+
+_BATCH = 64
+
+
+class _Mnist(MNIST):
+    """torchvision's MNIST, with data/raw in place of its folder: its own items, PIL and all."""
+
+    def __init__(self, files: tuple, transform: transforms.Compose) -> None:
+        images, self.targets = read_files(ROOT / "data/raw", files)
+        self.data = images.squeeze(1)
+        self.transform, self.target_transform = transform, None
+
+
+@cache
+def _datasets() -> tuple[Dataset, Dataset]:
+    pixels = measure_pixels(read_files(ROOT / "data/raw", TRAIN_FILES)[0])
+    to_tensor = [transforms.ToTensor(), transforms.Normalize((pixels.mean,), (pixels.std,))]
+    augmented = [transforms.RandomRotation((-7, 7)), transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)]
+    train = _Mnist(TRAIN_FILES, transforms.Compose([*augmented, *to_tensor]))
+    test = _Mnist(TEST_FILES, transforms.Compose(to_tensor))
+    return Subset(train, range(TIMED_IMAGES)), test
+
+
+def time_epoch(model: str, num_workers: int) -> tuple[Timing, float]:
+    """Train ``model`` on part of an epoch and score it; also return the peak memory in GiB."""
+    params = timed_params(threads=torch.get_num_threads())
+    train, test = _datasets()
+    options = {"batch_size": _BATCH, "num_workers": num_workers}
+    batches, test_batches = DataLoader(train, shuffle=True, **options), DataLoader(test, **options)
+    network = network_for(model, params)
+    rate, momentum = params.models[model].learning_rate, params.train.momentum
+    optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum)
+    steps = params.train.epochs * (TRAIN_IMAGES // _BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+
+    start = time.perf_counter()
+    _train(network, batches, optimizer, schedule)
+    middle = time.perf_counter()
+    _evaluate(network, test_batches)
+    end = time.perf_counter()
+    timing = Timing(
+        (middle - start) * TRAIN_IMAGES / TIMED_IMAGES, (end - middle) * TEST_IMAGES / len(test)
+    )
+    kilobytes = [resource.getrusage(who).ru_maxrss for who in _WHO]
+    return timing, (kilobytes[0] + num_workers * kilobytes[1]) / 2**20
+
+
+_WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
+
+def _train(
+    network: torch.nn.Module,
+    batches: DataLoader,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.OneCycleLR,
+) -> float:
+    network.train()
+    total, correct = 0.0, 0
+    for images, labels in batches:
+        optimizer.zero_grad()
+        logits = network(images)
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        total += loss.item()
+        correct += (logits.argmax(dim=1) == labels).sum().item()
+    return total / correct
+
+
+@torch.no_grad()
+def _evaluate(network: torch.nn.Module, batches: DataLoader) -> float:
+    network.eval()
+    total, correct = 0.0, 0
+    for images, labels in batches:
+        logits = network(images)
+        total += F.cross_entropy(logits, labels, reduction="sum").item()
+        correct += (logits.argmax(dim=1) == labels).sum().item()
+    return total / correct

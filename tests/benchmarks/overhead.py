@@ -1,0 +1,76 @@
+"""What DVC adds: a full run's time outside its stages, and that of commands with nothing to do."""
+
+import csv
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import Project
+
+_REPEATS = 5
+# Takes the place of `python` in the copy's dvc.yaml: notes when a stage ran, and its peak memory.
+_WITNESS = """\
+import resource, subprocess, sys, time
+start = time.time()
+status = subprocess.call([sys.executable, *sys.argv[1:]])
+memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+with open({log!r}, "a") as log:
+    log.write(f"{{sys.argv[2]}},{{start}},{{time.time()}},{{memory}}\\n")
+sys.exit(status)
+"""
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Seconds, and the peak memory (GiB) of the largest train stage."""
+
+    outside_stages: float  # of `make repro` from nothing
+    nothing_to_do: float  # `dvc repro`
+    status: float  # `dvc status`
+    train_memory: float
+
+
+def measure_overhead() -> Overhead:
+    """Run the whole pipeline on all images, for one epoch, in a copy of the project."""
+    with tempfile.TemporaryDirectory() as folder:
+        project, log = Project(Path(folder)), Path(folder, ".dvc/tmp/stages.csv")
+        project.set("  epochs: 20", "  epochs: 1")
+        witness = Path(folder, ".dvc/tmp/witness.py")
+        witness.parent.mkdir(parents=True, exist_ok=True)
+        witness.write_text(_WITNESS.format(log=str(log)))
+        _replace_all(Path(folder, "dvc.yaml"), "cmd: python ", f"cmd: {sys.executable} {witness} ")
+        seconds = _time(project, "python", "-m", "stages.repro")
+        rows = list(csv.reader(log.read_text().splitlines()))
+        stages = [(float(start), float(end)) for _, start, end, _ in rows]
+        return Overhead(
+            outside_stages=seconds - _covered(stages),
+            nothing_to_do=_median(project, "dvc", "repro"),
+            status=_median(project, "dvc", "status"),
+            train_memory=max(float(row[3]) for row in rows if row[0] == "stages.train"),
+        )
+
+
+def _replace_all(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
+def _covered(intervals: list[tuple[float, float]]) -> float:
+    """Return how many seconds lie within one or more of ``intervals``."""
+    covered, until = 0.0, 0.0
+    for start, end in sorted(intervals):
+        covered += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return covered
+
+
+def _median(project: Project, *command: str) -> float:
+    return statistics.median(_time(project, *command) for _ in range(_REPEATS))
+
+
+def _time(project: Project, *command: str) -> float:
+    start = time.perf_counter()
+    project.run(*command)
+    return time.perf_counter() - start

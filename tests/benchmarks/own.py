@@ -1,0 +1,73 @@
+"""B: this project's training."""
+
+import resource
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from stages import training
+from stages.dataset import Dataset, Split, measure_pixels
+from stages.machine import set_up_machine
+from stages.mnist import TEST_FILES, TRAIN_FILES, read_files
+from stages.training import Training
+from tests.benchmarks.timing import (
+    ROOT,
+    TEST_IMAGES,
+    TRAIN_IMAGES,
+    Timing,
+    timed_params,
+)
+
+
+@cache
+def _dataset(num_images: int, num_test_images: int) -> Dataset:
+    images, labels = read_files(ROOT / "data/raw", TRAIN_FILES)
+    test_images, test_labels = read_files(ROOT / "data/raw", TEST_FILES)
+    return Dataset(
+        Split("train", images[:num_images], labels[:num_images]),
+        Split("test", test_images[:num_test_images], test_labels[:num_test_images]),
+        measure_pixels(images),
+    )
+
+
+def time_epoch(model: str, threads: int) -> tuple[Timing, float]:
+    """Train ``model`` for an epoch and score it; also return the peak memory in GiB."""
+    run = prepare(model, threads, TRAIN_IMAGES)
+    with Stopwatch(training, "compute_logits") as evaluation:
+        start = time.perf_counter()
+        run.run_epoch()
+        total = time.perf_counter() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return Timing(total - evaluation.seconds, evaluation.seconds), memory
+
+
+def prepare(
+    model: str, threads: int, num_images: int, num_test_images: int = TEST_IMAGES
+) -> Training:
+    """Return a training of ``model`` on the first images of each split."""
+    params = timed_params(threads)
+    device = set_up_machine(params.train)
+    return Training(model, params, _dataset(num_images, num_test_images), device)
+
+
+class Stopwatch:
+    """Times the calls of a function of a module while it is entered."""
+
+    def __init__(self, module: Any, name: str) -> None:  # noqa: ANN401
+        self.seconds = 0.0
+        self._module, self._name = module, name
+        self._function: Callable[..., Any] = getattr(module, name)
+
+    def __enter__(self) -> "Stopwatch":
+        setattr(self._module, self._name, self._timed)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        setattr(self._module, self._name, self._function)
+
+    def _timed(self, *arguments: Any) -> Any:  # noqa: ANN401
+        start = time.perf_counter()
+        result = self._function(*arguments)
+        self.seconds += time.perf_counter() - start
+        return result

@@ -1,0 +1,86 @@
+"""Studies: what a table plans is trained once, and its summary holds means by hand."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from stages.errors import ParamsError
+from stages.params import Params
+from stages.recipe import recipe_digest
+from stages.study import params_of
+from stages.summary import summarize
+from tests.conftest import Project, change
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that trains on 1,000 images for an epoch."""
+    project = Project(tmp_path_factory.mktemp("study"))
+    project.set("validation_images: 0 ", "validation_images: 59000 ")
+    project.set("epochs: 20 ", "epochs: 1 ")
+    return project
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_rows_are_trained_once_and_as_the_stage_does(project: Project) -> None:
+    table = project.folder / "t.csv"
+    table.write_text("model,seed,model.learning_rate\ngn,3,0.02\nln,0,\n")
+    study = ("python", "-m", "stages.study", "t.csv")
+    assert "2 of 2 trainings to do" in project.run(*study)
+    gn, ln = _rows(table)
+    assert (gn["model.learning_rate"], ln["model.learning_rate"]) == ("0.02", "")
+    assert table.with_suffix(".md").read_text() == summarize([gn, ln])
+    assert "0 of 2 trainings to do" in project.run(*study)
+    assert _rows(table) == [gn, ln]
+    project.run("python", "-m", "stages.prepare_data")
+    project.run("python", "-m", "stages.train", "ln")
+    history = _rows(project.folder / "models/ln.history.csv")
+    assert float(ln["validation_accuracy"]) == float(history[-1]["validation_accuracy"])
+
+
+def test_another_recipe_is_trained_again(project: Project) -> None:
+    (project.folder / "u.csv").write_text("model,seed,validation_accuracy,recipe\nbn,0,0.9,abc\n")
+    assert "1 of 1 trainings to do" in project.run("python", "-m", "stages.study", "u.csv")
+
+
+def test_params_of_a_row(params: Params) -> None:
+    row = {"model": "bn", "seed": "7", "train.epochs": "8", "model.l1": "0.5", "model.x": ""}
+    expected = change(params, train__seed=7, train__epochs=8, models__bn__l1=0.5)
+    assert params_of(row, params) == expected
+    with pytest.raises(ParamsError, match=r"train\.epoch is not a known key"):
+        params_of({"model": "bn", "train.epoch": "8"}, params)
+
+
+def test_recipe_is_the_same_for_every_seed_and_machine_only(params: Params) -> None:
+    digest = recipe_digest("gn", params)
+    assert digest == recipe_digest("gn", change(params, train__seed=9, train__threads=4))
+    assert digest == recipe_digest("gn", change(params, models__bn__l1=0.5))
+    assert digest != recipe_digest("gn", change(params, models__gn__l1=0.5))
+    assert digest != recipe_digest("gn", change(params, train__epochs=8))
+
+
+def test_summary_by_hand() -> None:
+    def row(model: str, seed: int, rate: str, accuracy: float) -> dict[str, str]:
+        return {
+            **{"train.epochs": "8", "train.dropout": rate, "model": model, "seed": str(seed)},
+            **{"validation_accuracy": str(accuracy), "recipe": "x"},
+        }
+
+    rows = [
+        row("bn", 0, "0", 0.98),
+        row("bn", 1, "0", 0.99),
+        row("gn", 0, "0", 0.97),
+        row("bn", 0, "0.1", 0.5),
+        {"model": "ln", "seed": "0"},  # not done
+    ]
+    header, _, *lines, _, note = summarize(rows).splitlines()
+    assert header == "| variant | seeds | bn | gn | ln | all |"
+    # (98 + 99) / 2; the deviation of two is their distance / sqrt(2); (98 + 99 + 97) / 3
+    assert lines[0] == "| all as below | 0 1 | 98.500 ± 0.707 | 97.000 |  | 98.000 |"
+    assert lines[1] == "| dropout 0.1 | 0 | 50.000 |  |  | 50.000 |"
+    assert note.startswith("Validation accuracy in per cent")
+    assert note.endswith("below: epochs 8, dropout 0.")
