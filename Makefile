@@ -8,7 +8,7 @@ repro: .venv/ready
 	python -m stages.repro
 
 test: .venv/ready
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/ready
 	ruff check

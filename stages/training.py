@@ -7,10 +7,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.augmentation import Draws, augment, draw
 from stages.checkpoint import network_for
+from stages.cuda_graph import GraphedStep
 from stages.dataset import Dataset
 from stages.errors import PipelineError
 from stages.history import Epoch
@@ -18,6 +18,7 @@ from stages.model import convolution_weights
 from stages.params import Params
 from stages.schedule import one_cycle
 from stages.scoring import Score, compute_logits, normalize, score
+from stages.weight_average import WeightAverage
 
 _AUGMENTED_AT_ONCE = 512  # images: fewer cost more calls, more do not fit a core's cache
 
@@ -47,15 +48,19 @@ class Training:
         network = network_for(model, params)
         # oneDNN convolves channels-last activations without reordering them.
         self._network = network.to(device, memory_format=torch.channels_last)
-        self._average = _average_of(self._network, self._recipe.weight_average)
+        decay, is_cuda = self._recipe.weight_average, device.type == "cuda"
+        self._average = WeightAverage(self._network, decay) if decay > 0 else None
+        # As a tensor, a recorded step reads its present value.
+        rate = torch.tensor(self._own.learning_rate, device=device)
         self._optimizer = torch.optim.SGD(
             self._network.parameters(),
-            lr=self._own.learning_rate,
+            lr=rate if is_cuda else self._own.learning_rate,
             momentum=self._recipe.momentum,
             nesterov=self._recipe.nesterov,
             weight_decay=self._own.weight_decay,
             fused=True,
         )
+        self._take_step = GraphedStep(self._step) if is_cuda else self._step
         self._steps_per_epoch = math.ceil(len(self._labels) / self._recipe.batch_size)
         steps = self._steps_per_epoch * self._recipe.epochs
         self._learning_rates = one_cycle(self._own.learning_rate, steps, self._recipe)
@@ -63,7 +68,7 @@ class Training:
     @property
     def result(self) -> nn.Module:
         """The network that the training gives: its average where one is kept."""
-        return self._network if self._average is None else self._average.module
+        return self._network if self._average is None else self._average.network
 
     @property
     def is_finished(self) -> bool:
@@ -115,7 +120,7 @@ class Training:
 
         self._network.load_state_dict(part("network"))
         if self._average is not None:
-            self._average.load_state_dict(part("average"))
+            self._average.restore(part("average"))
         momentum = part("momentum")
         for name, weight in self._network.named_parameters():
             if self._recipe.momentum > 0:
@@ -145,7 +150,8 @@ class Training:
             part = slice(start, start + images_at_once)
             images, labels = self._augmented(order[part], draws[part])
             for batch in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-                logits.append(self._step(*batch, self._rate(number, len(logits) + 1)))
+                self._set_rate(self._rate(number, len(logits) + 1))
+                logits.append(self._take_step(*batch))
             on_images(len(labels))
         all_logits, labels = torch.cat(logits), self._labels[order]
         losses = F.cross_entropy(all_logits, labels, reduction="none")
@@ -168,7 +174,14 @@ class Training:
         """Return the learning rate of a step; epochs and steps count from 1."""
         return self._learning_rates[(epoch - 1) * self._steps_per_epoch + step - 1]
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
+    def _set_rate(self, rate: float) -> None:
+        group = self._optimizer.param_groups[0]
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Take one step of gradient descent; return the logits before it."""
         self._optimizer.zero_grad()
         logits = self._network(images)
@@ -176,10 +189,9 @@ class Training:
         F.cross_entropy(logits, labels, label_smoothing=smoothing).backward()
         if self._own.l1 > 0:
             self._add_l1_gradient()
-        self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.step()
         if self._average is not None:
-            self._average.update_parameters(self._network)
+            self._average.update()
         return logits.detach()
 
     def _add_l1_gradient(self) -> None:
@@ -202,10 +214,3 @@ class Training:
             f"{steps}, learning rate {self._rate(number, step):.3g}; "
             f"try a smaller models.{self._model}.learning_rate"
         )
-
-
-def _average_of(network: nn.Module, decay: float) -> AveragedModel | None:
-    """Start an exponential moving average of weights and normalization buffers; 0 is none."""
-    if decay == 0:
-        return None
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)

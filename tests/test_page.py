@@ -131,7 +131,7 @@ def test_table_shows_the_metrics(page: Page) -> None:
             "errors": str(metrics["errors"]),
             "test loss": f"{metrics['test_loss']:.4f}",
             "train accuracy": f"{100 * metrics['train_accuracy']:.2f} %",
-            "gap": f"{100 * metrics['accuracy_gap']:.2f} %",
+            "gap": f"{100 * metrics['accuracy_gap']:.2f} points",
             "parameters": str(metrics["parameters"]),
         }
 

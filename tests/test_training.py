@@ -4,7 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._ops import OpOverload
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from stages.checkpoint import network_for
 from stages.dataset import Dataset
 from stages.errors import PipelineError
 from stages.machine import set_up_machine
@@ -13,6 +17,7 @@ from stages.params import MODELS, Params
 from stages.schedule import one_cycle
 from stages.scoring import compute_logits, score
 from stages.training import Training, epoch_seed
+from stages.weight_average import WeightAverage
 from tests.conftest import change
 
 CPU = torch.device("cpu")
@@ -37,7 +42,13 @@ def short(params: Params) -> Params:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_learns(model: str, params: Params, small_dataset: Dataset) -> None:
-    recipe = change(params, train__epochs=12, train__batch_size=16)
+    recipe = change(
+        params,
+        train__epochs=12,
+        train__batch_size=16,
+        train__weight_average=0,
+        **{f"models__{model}__learning_rate": 0.05},
+    )
     epochs = _train(model, recipe, small_dataset).epochs
     assert [epoch.number for epoch in epochs] == list(range(1, 13))
     assert epochs[-1].followed.accuracy > 0.7 > 0.4 > epochs[0].train.accuracy
@@ -111,6 +122,52 @@ def test_one_step_is_gradient_descent_with_l1_and_l2(
     loss.backward()
     for ours, weight in zip(training.result.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(ours, weight - 0.1 * weight.grad, rtol=0, atol=3e-4)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_average_is_that_of_torch(model: str, params: Params) -> None:
+    network = network_for(model, params)
+    reference = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    average = WeightAverage(network, 0.9)
+    for _ in range(5):
+        network(torch.rand(4, 1, 28, 28))  # moves the buffers
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.add_(torch.randn_like(weight))
+        reference.update_parameters(network)
+        average.update()
+    expected = reference.module.state_dict()
+    for name, value in average.network.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+class _NoWaiting(TorchDispatchMode):
+    """Refuses what would make Python wait for a GPU: a number taken out of a tensor."""
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: object, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        waits = (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero)
+        assert func.overloadpacket not in waits, f"{func} waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nothing_within_an_epoch_waits_for_the_device(
+    model: str, short: Params, small_dataset: Dataset
+) -> None:
+    """What can be tested without a GPU of a step that is recorded on one."""
+    recipe = change(short, train__weight_average=0.9, **{f"models__{model}__l1": 0.1})
+    training = Training(model, recipe, small_dataset, CPU)
+    training._optimizer.param_groups[0]["lr"] = torch.tensor(0.1)  # as on a GPU
+    training.run_epoch()  # a first step is never recorded
+    weights = [weight.clone() for weight in training.result.parameters()]
+    with _NoWaiting():
+        training._train_on_all_images(2, lambda count: None)
+    changed = zip(weights, training.result.parameters(), strict=True)
+    assert not any(torch.equal(before, after) for before, after in changed)
+    with pytest.raises(AssertionError, match="waits for the device"), _NoWaiting():
+        float(weights[0].detach().sum())
 
 
 def test_average_is_the_exponential_moving_average(short: Params, small_dataset: Dataset) -> None:

@@ -14,7 +14,7 @@ from matplotlib.image import imsave
 from stages.params import MODELS, Params, flatten
 from stages.provenance import describe_report, read_pins
 from stages.reporting.errors import SHOWN, calibration_error, count_overlaps, find_errors
-from stages.reporting.evidence import answer, format_share, judge, weigh
+from stages.reporting.evidence import answer, format_points, format_share, judge, weigh
 from stages.reporting.pictures import Picture
 from stages.reporting.results import Results
 from stages.reporting.seeds import Seeds
@@ -69,7 +69,7 @@ def _render(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["percent"] = format_share
+    environment.filters |= {"percent": format_share, "points": format_points}
     environment.globals["svg"] = lambda picture: Markup(render_svg(picture.figure, picture.text))
     evidence = weigh(results, seeds)
     return environment.get_template(template).render(

@@ -54,7 +54,7 @@ class Evidence:
     """The comparisons of test accuracy and of the gap, and what they rest on."""
 
     unit: str  # "seeds" or "images": what a needed number counts
-    basis: str  # a phrase: "over 5 seeds each" or "on the same 10000 test images, one run each"
+    basis: str  # a phrase: "over 5 seeds each" or "on the same 10,000 test images, one run each"
     test_accuracy: dict[str, float]
     accuracy_gap: dict[str, float]
     by_accuracy: list[Comparison]
@@ -66,7 +66,7 @@ def weigh(results: Results, seeds: Seeds | None) -> Evidence:
     if seeds is None:
         return Evidence(
             unit="images",
-            basis=f"on the same {len(results.test)} test images, one run each",
+            basis=f"on the same {len(results.test):,} test images, one run each",
             test_accuracy={m: results.metrics[m].test_accuracy for m in MODELS},
             accuracy_gap={m: results.metrics[m].accuracy_gap for m in MODELS},
             by_accuracy=compare_by_images(results.logits, results.test.labels),
@@ -184,7 +184,7 @@ def _lead(comparison: Comparison) -> str:
     ahead, behind = comparison.first, comparison.second
     if comparison.difference < 0:
         ahead, behind = behind, ahead
-    return f"{ahead} is {100 * abs(comparison.difference):.3f} points above {behind} ({p})"
+    return f"{ahead} is {format_points(abs(comparison.difference), 3)} above {behind} ({p})"
 
 
 def _needed(comparison: Comparison, unit: str) -> str:
@@ -202,6 +202,11 @@ def format_p(p_value: float) -> str:
 def format_share(share: float, digits: int = 2) -> str:
     """Write a fraction as people read it."""
     return f"{100 * share:.{digits}f} %"
+
+
+def format_points(difference: float, digits: int = 2) -> str:
+    """Write a difference of fractions in percentage points."""
+    return f"{100 * difference:.{digits}f} points"
 
 
 def answer(evidence: Evidence) -> str:

@@ -121,6 +121,10 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
             "share_of_full_run": round(overhead.outside_stages / training, 4),
             "train_stage_memory_gib": round(overhead.train_memory, 2),
         },
+        "saving_share": {
+            m: round(own.time_saving(m) / median(r["b"][m][0].total for r in rounds), 4)
+            for m in MODELS
+        },
         "machine": {
             "processor": _processor(),
             "threads": CORES,

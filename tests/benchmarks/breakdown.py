@@ -11,13 +11,14 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from stages import training
 from stages.training import Training
+from stages.weight_average import WeightAverage
 from tests.benchmarks.own import prepare
 
 _IMAGES = 6_000  # with 1,000 test images: the proportion of the whole job
 _RANGES = {
     "augmentation": (Training, "_augmented"),
     "evaluation": (training, "compute_logits"),
-    "average of the weights": (training.AveragedModel, "update_parameters"),
+    "average of the weights": (WeightAverage, "update"),
 }
 _KINDS = {  # parts of operators' names, the first that fits
     "convolution": ("conv",),

@@ -1,15 +1,19 @@
 """B: this project's training."""
 
 import resource
+import tempfile
 import time
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 from stages import training
 from stages.dataset import Dataset, Split, measure_pixels
 from stages.machine import set_up_machine
 from stages.mnist import TEST_FILES, TRAIN_FILES, read_files
+from stages.resume import SavedState
 from stages.training import Training
 from tests.benchmarks.timing import (
     ROOT,
@@ -40,6 +44,21 @@ def time_epoch(model: str, threads: int) -> tuple[Timing, float]:
         total = time.perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return Timing(total - evaluation.seconds, evaluation.seconds), memory
+
+
+def time_saving(model: str) -> float:
+    """Return the seconds that saving the state of a training takes after an epoch, median."""
+    run = prepare(model, threads=1, num_images=1_000)
+    run.run_epoch()
+    with tempfile.TemporaryDirectory() as folder:
+        state = SavedState(Path(folder, "state.safetensors"), "0" * 64)
+        return median(_time(lambda: state.save(run)) for _ in range(20))
+
+
+def _time(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
 
 
 def prepare(

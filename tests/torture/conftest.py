@@ -1,6 +1,8 @@
-"""`make torture` runs these tests at full length (--torture) and prints what they measured."""
+"""`make torture` runs these tests at full length (--torture) and notes what they found."""
 
 import pytest
+
+from tests.conftest import ROOT
 
 _FIGURES = pytest.StashKey[dict[str, str]]()
 
@@ -19,5 +21,9 @@ def figures(request: pytest.FixtureRequest) -> dict[str, str]:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    for name, value in config.stash.get(_FIGURES, {}).items():
-        terminalreporter.write_line(f"{name:.<60} {value}")
+    figures = config.stash.get(_FIGURES, {})
+    for name, value in figures.items():
+        terminalreporter.write_line(f"{name}: {value}")
+    if config.getoption("--torture"):
+        lines = [f"- {name}: {value}\n" for name, value in figures.items()]
+        (ROOT / "reports/torture.md").write_text("".join(lines))
