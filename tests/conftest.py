@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,13 @@ class Project:
         assert path.read_text().count(old) == 1, f"{old!r} does not stand once in {file}"
         path.write_text(path.read_text().replace(old, new))
 
+    def set_param(self, key: str, value: object) -> None:
+        """Give the parameter ``key``, whatever its value is, another one."""
+        path = self.folder / "params.yaml"
+        text, count = re.subn(rf"(?m)^(\s+{key}: )\S+", rf"\g<1>{value}", path.read_text())
+        assert count == 1, f"{key} does not stand once in {path}"
+        path.write_text(text)
+
     def write(self, file: str, content: bytes) -> None:
         (self.folder / file).write_bytes(content)
 
@@ -102,8 +110,8 @@ class Project:
 
     def make_small(self, epochs: int) -> None:
         """Train for ``epochs`` on 3,000 images, followed by the other 57,000."""
-        self.set("validation_images: 0 ", "validation_images: 57000 ")
-        self.set("epochs: 20 ", f"epochs: {epochs} ")
+        self.set_param("validation_images", 57_000)
+        self.set_param("epochs", epochs)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start ``command`` in a session of its own."""

@@ -18,8 +18,8 @@ from tests.conftest import Project
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with prepared data of 1,000 training images, and a training of many epochs."""
     project = Project(tmp_path_factory.mktemp("command"))
-    project.set("validation_images: 0 ", "validation_images: 59000 ")
-    project.set("epochs: 20", "epochs: 1000")
+    project.set_param("validation_images", 59_000)
+    project.set_param("epochs", 1000)
     project.run("python", "-m", "stages.prepare_data")
     return project
 
@@ -97,10 +97,10 @@ def test_training_that_dvc_left_before_it_began_ends_too(project: Project) -> No
 
 
 def test_bad_params_end_with_2_and_write_nothing(project: Project) -> None:
-    project.set("momentum: 0.9", "momentum: 9")
+    project.set_param("momentum", 9)
     before = _files(project)
     output = project.run("python", "-m", "stages.evaluate", status=2)
-    project.set("momentum: 9", "momentum: 0.9")
+    project.set_param("momentum", 0.9)
     assert output == (
         "evaluate: params.yaml: train.momentum is 9; allowed: a number from 0 to 0.999, "
         "of stochastic gradient descent\n"

@@ -37,6 +37,8 @@ def _ran(output: str) -> list[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("pipeline"))
     project.make_small(epochs=2)
+    project.set_param("channels_per_group", 4)
+    project.set_param("dots_per_inch", 144)
     project.output = project.run("dvc", "repro")
     project.commit("small results")
     return project
@@ -98,7 +100,7 @@ def test_plots_show_the_three_models(project: Project) -> None:
 
 
 def test_second_report_without_anything_else(project: Project) -> None:
-    project.set("dots_per_inch: 144", "dots_per_inch: 72")
+    project.set_param("dots_per_inch", 72)
     assert _ran(project.run("dvc", "repro")) == ["report"]
 
 
@@ -109,7 +111,7 @@ def test_readme_rebuilds_nothing(project: Project) -> None:
 
 
 def test_gn_parameter_retrains_gn_alone(project: Project) -> None:
-    project.set("channels_per_group: 4", "channels_per_group: 2")
+    project.set_param("channels_per_group", 2)
     assert _ran(project.run("dvc", "repro")) == ["train-gn", "evaluate", "report"]
     changes = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     assert list(changes) == ["reports/metrics/gn.json"]
@@ -117,8 +119,8 @@ def test_gn_parameter_retrains_gn_alone(project: Project) -> None:
 
 
 def test_parameter_changed_back_and_deleted_reports_come_from_the_cache(project: Project) -> None:
-    project.set("channels_per_group: 2", "channels_per_group: 4")
-    project.set("dots_per_inch: 72", "dots_per_inch: 144")
+    project.set_param("channels_per_group", 4)
+    project.set_param("dots_per_inch", 144)
     for name in ("report.md", "history.csv", "metrics/bn.json", "figures/loss.png"):
         (project.folder / "reports" / name).unlink()
     output = project.run("dvc", "repro")
@@ -129,7 +131,7 @@ def test_parameter_changed_back_and_deleted_reports_come_from_the_cache(project:
 
 
 def test_epochs_retrain_all_three(project: Project) -> None:
-    project.set("epochs: 2 ", "epochs: 1 ")
+    project.set_param("epochs", 1)
     ran = _ran(project.run("dvc", "repro"))
     assert sorted(ran[:3]) == [f"train-{model}" for model in MODELS]
     assert ran[3:] == ["evaluate", "report"]

@@ -17,8 +17,8 @@ from tests.conftest import Project, change
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project that trains on 1,000 images for an epoch."""
     project = Project(tmp_path_factory.mktemp("study"))
-    project.set("validation_images: 0 ", "validation_images: 59000 ")
-    project.set("epochs: 20 ", "epochs: 1 ")
+    project.set_param("validation_images", 59_000)
+    project.set_param("epochs", 1)
     return project
 
 

@@ -37,7 +37,7 @@ def measure_overhead() -> Overhead:
     """Run the whole pipeline on all images, for one epoch, in a copy of the project."""
     with tempfile.TemporaryDirectory() as folder:
         project, log = Project(Path(folder)), Path(folder, ".dvc/tmp/stages.csv")
-        project.set("  epochs: 20", "  epochs: 1")
+        project.set_param("epochs", 1)
         witness = Path(folder, ".dvc/tmp/witness.py")
         witness.parent.mkdir(parents=True, exist_ok=True)
         witness.write_text(_WITNESS.format(log=str(log)))
