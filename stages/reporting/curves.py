@@ -82,6 +82,8 @@ def _draw_loss(histories: Histories, split: str, title: str) -> Figure:
         figure, axes = _start(title, "cross-entropy (nats), logarithmic")
         axes.set_yscale("log")
         _draw_models(axes, histories, lambda epoch: _score(epoch, split).loss, np.argmin, "{:.4f}")
+        later = [_score(epoch, split).loss for epoch in _later_epochs(histories, split)]
+        axes.set_ylim(top=max(later) * 1.3 if later else None)
         axes.yaxis.set_major_locator(FixedLocator(_round_numbers(*axes.get_ylim())))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
@@ -103,12 +105,25 @@ def _draw_accuracy(histories: Histories, split: str, title: str) -> Figure:
         _draw_models(
             axes, histories, lambda epoch: _score(epoch, split).accuracy, np.argmax, "{:.2%}"
         )
+        later = [_score(epoch, split).accuracy for epoch in _later_epochs(histories, split)]
+        axes.set_ylim(bottom=1 - (1 - min(later)) * 1.3 if later else None)
         low, high = axes.get_ylim()
         error_rates = np.array(_round_numbers(1 - high, 1 - low))
         axes.yaxis.set_major_locator(FixedLocator(1 - error_rates))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
         axes.legend(loc="lower right")
     return figure
+
+
+def _later_epochs(histories: Histories, split: str) -> list[Epoch]:
+    """Return the epochs that must be in the frame, none for all of them.
+
+    The first epochs of the followed images have a figure of their own, and would leave the
+    later ones, which tell the models apart, a tenth of this one.
+    """
+    if split == "train":
+        return []
+    return [epoch for epochs in histories.values() for epoch in epochs[_FIRST - 1 :]]
 
 
 def _score(epoch: Epoch, split: str) -> Score:
@@ -125,7 +140,7 @@ def _start(title: str, y_label: str, height: float = 4.2) -> tuple[Figure, Axes]
 def _round_numbers(low: float, high: float) -> list[float]:
     """Return round numbers within [low, high], evenly on a logarithmic axis."""
     low = max(low, 1e-5)
-    leading = (1, 1.5, 2, 3, 4, 6, 8) if high / low < 20 else (1, 2, 5)
+    leading = (1, 1.5, 2, 3, 4, 5, 6, 8) if high / low < 20 else (1, 2, 3, 5)
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     numbers = [digit * 10.0**decade for decade in decades for digit in leading]
     return [number for number in numbers if low <= number <= high]

@@ -221,17 +221,22 @@ def answer(evidence: Evidence) -> str:
     accuracies = ", ".join(
         f"{model} {format_share(evidence.test_accuracy[model], 3)}" for model in MODELS
     )
+    caution = (
+        " That is of these three networks: what the normalization gives takes several seeds."
+        if evidence.unit == "images"
+        else ""
+    )
     basis = f"{evidence.basis[0].upper()}{evidence.basis[1:]}"
     leads = " and ".join(_lead(x) for x in behind.values())
     if len(level) == 1:
-        return f"Use {best}. {basis}: {accuracies}; {leads}."
+        return f"Use {best}. {basis}: {accuracies}; {leads}.{caution}"
     if behind:
         return (
             f"Use {' or '.join(level)}. {basis}: {accuracies}; {leads}, and between "
-            f"{' and '.join(level)} no difference of test accuracy is shown."
+            f"{' and '.join(level)} no difference of test accuracy is shown.{caution}"
         )
     widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
     return (
         f"Use any of the three: no difference of test accuracy is shown. {basis}: {accuracies}; "
-        f"{_lead(widest)}{_needed(widest, evidence.unit)}."
+        f"{_lead(widest)}{_needed(widest, evidence.unit)}.{caution}"
     )
