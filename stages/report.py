@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stages.command import run_as_command
-from stages.files import write_bytes, write_text
+from stages.files import write_bytes
 from stages.params import load_params
 from stages.reporting.document import render_markdown, render_page
 from stages.reporting.pictures import draw_pictures
@@ -19,11 +19,15 @@ def main() -> None:
     params = load_params()
     results, seeds = read_results(), read_seeds(params)
     pictures = draw_pictures(results)
-    for picture in pictures:
-        content = render_png(picture.figure, params.report.dots_per_inch)
-        write_bytes(REPORTS / "figures" / f"{picture.name}.png", content)
-    write_text(REPORTS / "report.md", render_markdown(params, results, seeds, pictures))
-    write_text(REPORTS / "index.html", render_page(params, results, seeds, pictures))
+    dots_per_inch = params.report.dots_per_inch
+    # All is made before anything is written: what cannot be made leaves the old report whole.
+    files = {
+        "report.md": render_markdown(params, results, seeds, pictures).encode(),
+        "index.html": render_page(params, results, seeds, pictures).encode(),
+        **{f"figures/{p.name}.png": render_png(p.figure, dots_per_inch) for p in pictures},
+    }
+    for name, content in files.items():
+        write_bytes(REPORTS / name, content)
 
 
 if __name__ == "__main__":

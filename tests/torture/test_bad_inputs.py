@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -238,29 +239,32 @@ def test_bad_inputs(
     figures: dict[str, str],
 ) -> None:
     table = ALL if at_full_length else ALL[::8]
-    wrong = []
-    for bad in table:
-        folder = tmp_path / re.sub(r"\W", "_", bad.name)
-        project = finished.copy(folder)
-        bad.spoil(project)
-        before = _snapshot(folder)
-        result = project.try_run("python", "-m", *f"stages.{bad.command}".split())
-        lines = result.stderr.strip().splitlines()
-        complaints = [
-            f"status {result.returncode}, not {bad.status}" * (result.returncode != bad.status),
-            "not the message" * (not re.search(bad.message, result.stderr)),
-            f"{len(lines)} lines" * (len(lines) != 1),
-            "a traceback" * ("Traceback" in result.stderr),
-            "files written" * (_snapshot(folder) != before),
-        ]
-        if any(complaints):
-            what = ", ".join(filter(None, complaints))
-            wrong.append(f"{bad.name}: {what}: {result.stderr[-500:]}")
-        shutil.rmtree(folder)
+    with ThreadPoolExecutor(2) as pool:
+        complaints = list(pool.map(lambda bad: _try(bad, finished, tmp_path), table))
+    wrong = list(filter(None, complaints))
     figures["bad inputs: one line, the status, nothing written"] = (
         f"{len(table) - len(wrong)} of {len(table)}"
     )
     assert not wrong, "\n".join(wrong)
+
+
+def _try(bad: Bad, finished: Project, folder: Path) -> str:
+    """Do ``bad`` to a copy of ``finished``; return what is wrong with what came of it, or ""."""
+    project = finished.copy(folder / re.sub(r"\W", "_", bad.name))
+    bad.spoil(project)
+    before = _snapshot(project.folder)
+    result = project.try_run("python", "-m", *f"stages.{bad.command}".split())
+    lines = result.stderr.strip().splitlines()
+    complaints = [
+        f"status {result.returncode}, not {bad.status}" * (result.returncode != bad.status),
+        "not the message" * (not re.search(bad.message, result.stderr)),
+        f"{len(lines)} lines" * (len(lines) != 1),
+        "a traceback" * ("Traceback" in result.stderr),
+        "files written" * (_snapshot(project.folder) != before),
+    ]
+    shutil.rmtree(project.folder)
+    what = ", ".join(filter(None, complaints))
+    return f"{bad.name}: {what}: {result.stderr[-500:]}" if what else ""
 
 
 def test_the_table_is_long_enough() -> None:
