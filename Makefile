@@ -5,39 +5,39 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 repro: .venv/ready
-	python -m stages.repro
+	$(BIN)/python -m stages.repro
 
 test: .venv/ready
-	python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/ready
-	ruff check
-	ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 
 # The studies beside the main job: each trains what its table lacks, then draws the report anew.
 seeds: .venv/ready
-	python -m stages.study reports/seeds.csv --seeds 5
-	dvc repro
+	$(BIN)/python -m stages.study reports/seeds.csv --seeds 5
+	$(BIN)/dvc repro
 
 fast: .venv/ready
-	python -m stages.study reports/fast.csv
+	$(BIN)/python -m stages.study reports/fast.csv
 
 search: .venv/ready
-	python -m stages.study reports/search/screening.csv
-	python -m stages.study reports/search/finalists.csv
+	$(BIN)/python -m stages.study reports/search/screening.csv
+	$(BIN)/python -m stages.study reports/search/finalists.csv
 
 # What the README says of speed and of faults, measured on this machine.
 bench: .venv/ready
-	python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks
 
 torture: .venv/ready
-	python -m pytest tests/torture --torture
+	$(BIN)/python -m pytest tests/torture --torture
 
 # Python's own venv and pip, with every version pinned; made anew when a pin changes.
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "$(PYTHON) is no Python 3.11 or newer; use: make PYTHON=python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
 

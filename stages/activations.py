@@ -64,7 +64,7 @@ def observe(
 
 def _summarize(layer: nn.Module, before: torch.Tensor, after: torch.Tensor) -> Observed:
     edges = torch.linspace(*_RANGE, NUM_BINS + 1)
-    variance, mean = torch.var_mean(before.double(), dim=(0, 2, 3), correction=0)
+    variance, mean = torch.var_mean(before.cpu().double(), dim=(0, 2, 3), correction=0)
     nothing = torch.empty(0)
     return Observed(
         edges=edges,

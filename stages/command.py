@@ -29,8 +29,7 @@ def prepare_process() -> None:
     A killed `dvc` leaves its stages running, and the next `dvc repro` would write beside them.
     """
     sys.excepthook = _leave_quietly_if_interrupted
-    ancestors = _ancestors()
-    threading.Thread(target=_end_with, args=(ancestors,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(os.getppid(), _ancestors()), daemon=True).start()
 
 
 def run_as_command(stage: str, main: Callable[[], None]) -> NoReturn:
@@ -112,9 +111,10 @@ def _ancestors() -> list[psutil.Process]:
     ]
 
 
-def _end_with(ancestors: list[psutil.Process]) -> None:
-    """End this process when one of ``ancestors`` is gone."""
-    while not _is_adopted(ancestors) and all(process.is_running() for process in ancestors):
+def _end_with(parent: int, ancestors: list[psutil.Process]) -> None:
+    """End this process when it has another parent than ``parent``, or an ancestor is gone."""
+    is_adopted = _is_adopted(ancestors)
+    while not is_adopted and os.getppid() == parent and all(map(_is_alive, ancestors)):
         time.sleep(_WATCH_INTERVAL_SECONDS)
     print("ends, since the process that started it is gone", file=sys.stderr, flush=True)
     os._exit(1)
@@ -125,6 +125,16 @@ def _is_adopted(ancestors: list[psutil.Process]) -> bool:
     if "DVC_STAGE" not in os.environ or not ancestors:
         return False
     parent = ancestors[0]
-    return (parent.pid == 1 or parent.name() == "systemd") and "dvc" not in " ".join(
-        parent.cmdline()
-    )
+    try:
+        is_init = parent.pid == 1 or parent.name() == "systemd"
+        return is_init and "dvc" not in " ".join(parent.cmdline())
+    except psutil.Error:  # it is gone, or another user's
+        return not _is_alive(parent)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Say whether ``process`` runs; one that was killed but not yet reaped does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

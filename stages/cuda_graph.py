@@ -13,8 +13,9 @@ class GraphedStep:
     """Does what ``step`` does, which must never wait for the GPU.
 
     A step of this network takes a few hundred kernels of some microseconds each; launched one
-    by one, the GPU waits for Python. Recorded for the first batch's shape ("Whole-network
-    capture" in PyTorch's notes on CUDA graphs); batches of another shape go step by step.
+    by one, the GPU waits for Python. Recorded after a few steps, for the shape of that batch
+    ("Whole-network capture" in PyTorch's notes on CUDA graphs); batches of another shape go
+    step by step.
     """
 
     def __init__(self, step: Step) -> None:

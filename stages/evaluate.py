@@ -4,10 +4,11 @@ from stages.activations import activations_path, observe, write_activations
 from stages.checkpoint import checkpoint_path, read_checkpoint
 from stages.command import run_as_command
 from stages.dataset import read_dataset, read_split
-from stages.history import JOINED_PATH, history_path, read_history, write_joined
+from stages.errors import PipelineError
+from stages.history import JOINED_PATH, Epoch, history_path, read_history, write_joined
 from stages.machine import set_up_machine
 from stages.metrics import measure, metrics_path, write_metrics
-from stages.params import MODELS, load_params
+from stages.params import MODELS, Params, load_params
 from stages.predictions import Predictions, predictions_path, write_predictions
 from stages.scoring import compute_logits
 
@@ -17,7 +18,7 @@ def main() -> None:
     params = load_params()
     device = set_up_machine(params.train)
     dataset, test = read_dataset(), read_split("test")
-    histories = {model: read_history(history_path(model), model) for model in MODELS}
+    histories = {m: _read_whole_history(m, params, dataset.followed.name) for m in MODELS}
     checkpoints = {m: read_checkpoint(checkpoint_path(m), m, params) for m in MODELS}
     for model, checkpoint in checkpoints.items():
         network = checkpoint.network.to(device)
@@ -32,6 +33,17 @@ def main() -> None:
         write_activations(activations_path(model), activations)
         print(f"{model}: test accuracy {metrics.test_accuracy:.2%}, {metrics.errors} errors")
     write_joined(JOINED_PATH, histories)
+
+
+def _read_whole_history(model: str, params: Params, split: str) -> list[Epoch]:
+    path = history_path(model)
+    epochs = read_history(path, model)
+    if len(epochs) != params.train.epochs or epochs[0].followed_split != split:
+        raise PipelineError(
+            f"{path} has {len(epochs)} epochs, followed by {epochs[0].followed_split} images, not "
+            f"{params.train.epochs} by {split} images; run `dvc repro train-{model}`"
+        )
+    return epochs
 
 
 if __name__ == "__main__":

@@ -63,9 +63,13 @@ def read_history(path: Path, model: str) -> list[Epoch]:
         epochs = [_parse(row, split) for row in rows]
     except (ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
         raise PipelineError(f"{path} is no history of a training ({error!r}); {remedy}") from None
+    _check_numbers(path, epochs, remedy)
+    return epochs
+
+
+def _check_numbers(path: Path, epochs: list[Epoch], remedy: str) -> None:
     if [epoch.number for epoch in epochs] != list(range(1, len(epochs) + 1)):
         raise PipelineError(f"{path} has gaps in its epochs; {remedy}")
-    return epochs
 
 
 def _parse(row: Mapping[str, str], split: str) -> Epoch:
@@ -75,9 +79,12 @@ def _parse(row: Mapping[str, str], split: str) -> Epoch:
             raise ValueError(f"{name} {found}")
         return found
 
+    rate = float(row["learning_rate"])
+    if not 0 <= rate < math.inf:
+        raise ValueError(f"learning rate {rate}")
     return Epoch(
         number=int(row["epoch"]),
-        learning_rate=float(row["learning_rate"]),
+        learning_rate=rate,
         train=score("train"),
         followed=score(split),
         followed_split=split,
@@ -122,12 +129,15 @@ def read_joined(path: Path = JOINED_PATH) -> dict[str, list[Epoch]]:
             epoch |= {"epoch": row["epoch"], "learning_rate": row["learning_rate"]}
             epoch |= {f"{row['split']}_{name}": row[name] for name in ("loss", "accuracy")}
         split = "validation" if any(row["split"] == "validation" for row in rows) else "test"
-        return {
+        histories = {
             model: [_parse(epoch, split) for epoch in epochs.values()]
             for model, epochs in wide.items()
         }
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise PipelineError(f"{path} is no joined history ({error!r}); {remedy}") from None
+    for epochs in histories.values():
+        _check_numbers(path, epochs, remedy)
+    return histories
 
 
 def _write_rows(path: Path, rows: list[dict[str, object]]) -> None:

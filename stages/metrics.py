@@ -1,5 +1,6 @@
 """What is reported of a trained model, as one flat JSON file a model."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -70,4 +71,12 @@ def read_metrics(path: Path) -> Metrics:
         raise PipelineError(f"{path} does not hold the metrics {', '.join(types)}; {remedy}")
     if not all(0 <= content[name] <= 1 for name in ("test_accuracy", "train_accuracy")):
         raise PipelineError(f"{path} holds an accuracy that is no fraction; {remedy}")
-    return Metrics(**content)
+    metrics = Metrics(**content)
+    gap = metrics.train_accuracy - metrics.test_accuracy
+    if not (
+        all(0 <= loss < math.inf for loss in (metrics.test_loss, metrics.train_loss))
+        and abs(metrics.accuracy_gap - gap) < 1e-5
+        and metrics.errors >= 0 < metrics.parameters
+    ):
+        raise PipelineError(f"{path} holds metrics that cannot be; {remedy}")
+    return metrics

@@ -38,4 +38,7 @@ def read_predictions(path: Path, count: int) -> Predictions:
     logits = check_tensor(path, tensors, "logits", torch.float32, (count, 10), remedy)
     if not logits.isfinite().all():
         raise PipelineError(f"{path} holds numbers that are not finite; {remedy}")
-    return Predictions(logits, dict(metadata.get("software", {})))
+    software = metadata.get("software")
+    if not isinstance(software, dict):
+        raise PipelineError(f"{path} does not say what software made it; {remedy}")
+    return Predictions(logits, software)

@@ -50,9 +50,9 @@ def _check(status: int, what: str) -> None:
 def _stale_trainings() -> list[str]:
     """Return the models whose training is not up to date."""
     stages = {f"train-{model}": model for model in MODELS}
-    command = [*_DVC, "status", "--json", *stages]
+    command = [*_DVC, "--wait-for-lock", "status", "--json", *stages]
     status = subprocess.run(command, capture_output=True, text=True, check=False)
-    _check(status.returncode, f"dvc status ({status.stderr.strip()})")
+    _check(status.returncode, f"dvc status ({(status.stderr.splitlines() or [''])[-1]})")
     changed = json.loads(status.stdout)
     return [model for stage, model in stages.items() if stage in changed]
 

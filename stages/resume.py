@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ class SavedState:
 
     def save(self, training: Training) -> None:
         """Write the state of ``training`` after an epoch."""
-        epochs = [asdict(epoch) for epoch in training.epochs]
-        write_tensors(self.path, training.state(), {"owner": self.owner, "epochs": epochs})
+        epochs, state = [asdict(epoch) for epoch in training.epochs], training.state()
+        metadata = {"owner": self.owner, "epochs": epochs, "content": _digest(state)}
+        write_tensors(self.path, state, metadata)
 
     def resume(self, training: Training) -> None:
         """Have ``training`` go on from the saved state, if there is one of its own.
@@ -44,6 +46,8 @@ class SavedState:
             return
         try:
             tensors, metadata = read_tensors(self.path, "")
+            if metadata["owner"] == self.owner and metadata["content"] != _digest(tensors):
+                raise PipelineError("its tensors are not those that were saved")
             if metadata["owner"] == self.owner:
                 training.restore(tensors, [_parse_epoch(epoch) for epoch in metadata["epochs"]])
                 print(f"{self.path}: going on after epoch {len(training.epochs)}", flush=True)
@@ -69,11 +73,19 @@ def saved_state(model: str, params: Params, dataset: Dataset, device: torch.devi
         digest.update(split.images.numpy())
         digest.update(split.labels.numpy())
     for name, module in sorted(sys.modules.items()):
-        if name.startswith("stages.") and module.__file__:
+        if name.partition(".")[0] in ("stages", "__main__") and getattr(module, "__file__", None):
             digest.update(Path(module.__file__).read_bytes())
     inputs = [describe(model, params), asdict(dataset.pixels), describe_training(device)]
     digest.update(json.dumps(inputs, sort_keys=True).encode())
     return SavedState(_FOLDER / f"{model}.safetensors", digest.hexdigest())
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _parse_epoch(epoch: dict[str, Any]) -> Epoch:

@@ -42,5 +42,5 @@ def score(logits: torch.Tensor, labels: torch.Tensor) -> Score:
     """Score ``logits`` [N, 10] against ``labels`` [N]."""
     labels = labels.to(logits.device).long()
     loss = F.cross_entropy(logits, labels)
-    accuracy = (logits.argmax(dim=1) == labels).double().mean()
+    accuracy = (logits.argmax(dim=1) == labels).cpu().double().mean()  # MPS has no doubles
     return Score(float(loss), float(accuracy))

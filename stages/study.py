@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.command import ArgumentParser, prepare_process, run_as_command
-from stages.dataset import Dataset
-from stages.errors import ParamsError
+from stages.dataset import Dataset, Split
+from stages.errors import ParamsError, PipelineError
 from stages.files import read_bytes, write_text
 from stages.machine import set_up_machine
 from stages.params import MODELS, DataParams, Params, load_params, validate
@@ -38,21 +38,36 @@ from stages.workers import count_workers
 from stages.yaml12 import load_yaml
 
 Row = dict[str, str]
+_RESULTS = (
+    *("test_loss", "test_accuracy", "validation_loss", "validation_accuracy"),
+    *("train_accuracy", "recipe"),
+)
 
 
 def main(path: Path, num_seeds: int) -> None:
-    """Train what ``path`` plans and has no results of; write each result as it comes."""
+    """Train what ``path`` plans and has no results of; write each result as it comes.
+
+    Raises:
+        PipelineError: the table is missing or is none, or a training diverged; the others are
+            done before that is said.
+    """
     params = load_params()
-    rows = _plan_seeds(num_seeds) if num_seeds else _read_rows(path)
-    if num_seeds and path.exists():
-        _take_over(_read_rows(path), rows)
+    rows = _read_rows(path) if path.exists() or not num_seeds else []
+    rows = _with_seeds(rows, num_seeds)
     todo = [i for i, row in enumerate(rows) if row.get("recipe") != _digest(row, params)]
     print(f"{path}: {len(todo)} of {len(rows)} trainings to do", flush=True)
-    for done, (i, result) in enumerate(_train_rows({i: rows[i] for i in todo}, params), start=1):
-        rows[i] |= result | {"recipe": _digest(rows[i], params)}
+    failures = []
+    for i, result in _train_rows({i: rows[i] for i in todo}, params, bool(num_seeds)):
+        plan = {key: text for key, text in rows[i].items() if key not in _RESULTS}
+        if isinstance(result, PipelineError):
+            failures.append(f"{plan}: {result}")
+            continue
+        rows[i] = plan | result | {"recipe": _digest(plan, params)}
         _write_rows(path, rows)
-        print(f"{done}/{len(todo)}: {rows[i]}", flush=True)
+        print(rows[i], flush=True)
     write_text(path.with_suffix(".md"), summarize(rows))
+    if failures:
+        raise PipelineError(f"{len(failures)} trainings failed, the first: {failures[0]}")
 
 
 def params_of(row: Row, params: Params) -> Params:
@@ -68,10 +83,15 @@ def params_of(row: Row, params: Params) -> Params:
         if text and ("." in key or key == "seed"):
             full = "train.seed" if key == "seed" else key
             *sections, name = full.replace("model.", f"models.{row['model']}.", 1).split(".")
-            target: dict[str, Any] = content
+            target: Any = content
             for section in sections:
-                target = target.setdefault(section, {})
-            target[name] = load_yaml(text.encode())
+                target = target.get(section) if isinstance(target, dict) else None
+            if not isinstance(target, dict):
+                raise ParamsError(f"the column {key} names no parameter")
+            try:
+                target[name] = load_yaml(text.encode())
+            except ValueError:
+                raise ParamsError(f"the column {key} has the value {text!r}") from None
     return validate(content, f"the row {row}")
 
 
@@ -79,23 +99,22 @@ def _digest(row: Row, params: Params) -> str:
     return recipe_digest(row["model"], params_of(row, params))
 
 
-def _plan_seeds(num_seeds: int) -> list[Row]:
-    return [{"model": model, "seed": str(seed)} for model in MODELS for seed in range(num_seeds)]
+def _with_seeds(rows: list[Row], num_seeds: int) -> list[Row]:
+    """Add the rows that seeds 0 to ``num_seeds`` - 1 of each model lack."""
+    there = {(row["model"], row["seed"]) for row in rows}
+    wanted = [(model, str(seed)) for model in MODELS for seed in range(num_seeds)]
+    missing = [key for key in wanted if key not in there]
+    return rows + [{"model": model, "seed": seed} for model, seed in missing]
 
 
-def _take_over(old: list[Row], new: list[Row]) -> None:
-    """Give the rows of ``new`` what ``old`` has for the same model and seed."""
-    known = {(row["model"], row["seed"]): row for row in old}
-    for row in new:
-        row |= known.get((row["model"], row["seed"]), {})
-
-
-def _train_rows(rows: dict[int, Row], params: Params) -> Iterator[tuple[int, Row]]:
-    """Train ``rows``, several at once, and yield the results of each with its number."""
+def _train_rows(
+    rows: dict[int, Row], params: Params, with_test: bool
+) -> Iterator[tuple[int, Row | PipelineError]]:
+    """Train ``rows``, several at once; yield the results of each, or its fault, by number."""
     if not rows:
         return
     workers = count_workers(params.train, len(rows))
-    jobs = [(i, row["model"], params_of(row, params)) for i, row in rows.items()]
+    jobs = [(i, row["model"], params_of(row, params), with_test) for i, row in rows.items()]
     with get_context("spawn").Pool(workers, initializer=_prepare_worker) as pool:
         yield from pool.imap_unordered(_train, jobs)
 
@@ -105,32 +124,49 @@ def _prepare_worker() -> None:
     prepare_process()
 
 
-def _train(job: tuple[int, str, Params]) -> tuple[int, Row]:
-    """Train one model to the end and return its accuracies."""
-    number, model, params = job
+def _train(job: tuple[int, str, Params, bool]) -> tuple[int, Row | PipelineError]:
+    """Train one model to the end; return its losses and accuracies, or why there are none."""
+    number, model, params, with_test = job
     device = set_up_machine(params.train)
-    dataset = _read_dataset(params.data)
+    dataset, test = _read_dataset(params.data)
     training = Training(model, params, dataset, device)
-    while not training.is_finished:
-        training.run_epoch()
-    train_logits = compute_logits(training.result, dataset.train, dataset.pixels, device)
-    split, last = dataset.followed.name, training.epochs[-1].followed
-    return number, {
-        f"{split}_loss": f"{last.loss:.6f}",
-        f"{split}_accuracy": f"{last.accuracy:.6f}",
-        "train_accuracy": f"{score(train_logits, dataset.train.labels).accuracy:.6f}",
-    }
+    try:
+        while not training.is_finished:
+            training.run_epoch()
+    except PipelineError as error:
+        return number, error
+    splits = [dataset.followed, *([test] if with_test and test is not dataset.followed else [])]
+    row = {}
+    for split in (*splits, dataset.train):
+        logits = compute_logits(training.result, split, dataset.pixels, device)
+        scored = score(logits, split.labels)
+        row |= {f"{split.name}_loss": f"{scored.loss:.6f}"} if split is not dataset.train else {}
+        row[f"{split.name}_accuracy"] = f"{scored.accuracy:.6f}"
+    return number, row
 
 
 @cache
-def _read_dataset(params: DataParams) -> Dataset:
+def _read_dataset(params: DataParams) -> tuple[Dataset, Split]:
     (train, *validation, test), pixels = prepare(RAW, params)
-    return Dataset(train, validation[0] if validation else test, pixels)
+    return Dataset(train, validation[0] if validation else test, pixels), test
 
 
 def _read_rows(path: Path) -> list[Row]:
-    text = read_bytes(path, "plan a study in it first (see stages/study.py)").decode()
-    return [{k: v for k, v in row.items() if v} for row in csv.DictReader(io.StringIO(text))]
+    content = read_bytes(path, "plan a study in it first (see stages/study.py)")
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode()), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PipelineError(f"{path} is no CSV file ({error})") from None
+    columns = ("model", "seed", *_RESULTS)
+    for row in rows:
+        bad = [key for key in row if key not in columns and "." not in (key or "")]
+        if bad or not row.get("model") or not row.get("seed"):
+            fault = f"the column {bad[0]!r}" if bad else "no model or no seed"
+            raise PipelineError(
+                f"{path}: a row has {fault}; columns are model, seed, results, and parameters "
+                "such as train.epochs or model.l1"
+            )
+    return [{key: text for key, text in row.items() if text} for row in rows]
 
 
 def _write_rows(path: Path, rows: list[Row]) -> None:
@@ -147,4 +183,6 @@ if __name__ == "__main__":
     parser.add_argument("table", type=Path, help="the CSV file, both plan and record")
     parser.add_argument("--seeds", type=int, default=0, help="plan seeds 0 to N-1 of each model")
     arguments = parser.parse_args()
+    if arguments.seeds < 0:
+        parser.error(f"--seeds is {arguments.seeds}; allowed: 1 or more")
     run_as_command("study", lambda: main(arguments.table, arguments.seeds))

@@ -49,8 +49,9 @@ def _line(variant: str, rows: list[Row], split: str) -> str:
         for model in MODELS
     ]
     seeds = " ".join(map(str, sorted({int(row["seed"]) for row in rows})))
-    every = mean(accuracy for of_model in by_model for accuracy in of_model)
-    return f"| {variant} | {seeds} | {' | '.join(map(_cell, by_model))} | {every:.3f} |"
+    every = [accuracy for of_model in by_model for accuracy in of_model]
+    overall = f"{mean(every):.3f}" if all(by_model) else ""
+    return f"| {variant} | {seeds} | {' | '.join(map(_cell, by_model))} | {overall} |"
 
 
 def _cell(accuracies: list[float]) -> str:

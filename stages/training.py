@@ -93,7 +93,7 @@ class Training:
         epoch = Epoch(
             number=number,
             learning_rate=self._rate(number, self._steps_per_epoch),
-            train=Score(float(losses.mean()), float(correct.double().mean())),
+            train=Score(float(losses.mean()), float(correct.cpu().double().mean())),
             followed=followed,
             followed_split=split.name,
         )

@@ -74,14 +74,16 @@ def test_second_training_of_a_model_is_refused(
     assert training.poll() is None
 
 
-def test_training_ends_with_the_process_that_started_it(project: Project) -> None:
-    starter = project.start("sh", "-c", f"{sys.executable} -m stages.train bn; true")
+@pytest.mark.parametrize("environment", ["", "DVC_STAGE=train-bn "])  # DVC sets it
+def test_training_ends_with_the_process_that_started_it(environment: str, project: Project) -> None:
+    script = f"{environment}{sys.executable} -m stages.train bn; true"
+    starter = project.start("sh", "-c", script)
     _wait_for(lambda: len(psutil.Process(starter.pid).children()) == 1)
     child = psutil.Process(starter.pid).children()[0]
     _wait_for(lambda: (project.folder / ".resume/bn.safetensors").exists())
-    os.kill(starter.pid, signal.SIGKILL)
-    starter.wait()
+    os.kill(starter.pid, signal.SIGKILL)  # not reaped before the training has ended
     _wait_for(lambda: not child.is_running(), seconds=5)
+    starter.wait()
     assert "ends, since the process that started it is gone" in starter.stderr.read()
     (project.folder / ".resume/bn.safetensors").unlink()
 

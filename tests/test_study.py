@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from stages.errors import ParamsError
-from stages.params import Params
+from stages.params import MODELS, Params
 from stages.recipe import recipe_digest
-from stages.study import params_of
+from stages.study import _with_seeds, params_of
 from stages.summary import summarize
 from tests.conftest import Project, change
 
@@ -47,10 +47,31 @@ def test_another_recipe_is_trained_again(project: Project) -> None:
     assert "1 of 1 trainings to do" in project.run("python", "-m", "stages.study", "u.csv")
 
 
+def test_seeds_are_added_and_none_is_lost(tmp_path: Path) -> None:
+    rows = [{"model": "gn", "seed": "7", "recipe": "x"}, {"model": "bn", "seed": "0"}]
+    planned = _with_seeds(rows, 2)
+    assert planned[:2] == rows
+    keys = [(row["model"], row["seed"]) for row in planned]
+    assert sorted(keys) == sorted({("gn", "7"), *((m, s) for m in MODELS for s in "01")})
+
+
+def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
+    """With held-out images, of which the rest of the report must not be made."""
+    (project.folder / "s.csv").write_text("model,seed,test_accuracy,recipe\nln,0,0.5,old\n")
+    project.run("python", "-m", "stages.study", "s.csv", "--seeds", "1")
+    rows = _rows(project.folder / "s.csv")
+    assert [row["model"] for row in rows] == ["ln", "bn", "gn"]
+    assert all(0.1 < float(row["test_accuracy"]) < 1 for row in rows)
+    assert all(row["test_accuracy"] != row["validation_accuracy"] for row in rows)
+    assert rows[0]["test_accuracy"] != "0.5"
+
+
 def test_params_of_a_row(params: Params) -> None:
     row = {"model": "bn", "seed": "7", "train.epochs": "8", "model.l1": "0.5", "model.x": ""}
     expected = change(params, train__seed=7, train__epochs=8, models__bn__l1=0.5)
     assert params_of(row, params) == expected
+    with pytest.raises(ParamsError, match=r"train\.epochs\.x names no parameter"):
+        params_of({"model": "bn", "train.epochs.x": "8"}, params)
     with pytest.raises(ParamsError, match=r"train\.epoch is not a known key"):
         params_of({"model": "bn", "train.epoch": "8"}, params)
 
@@ -79,8 +100,8 @@ def test_summary_by_hand() -> None:
     ]
     header, _, *lines, _, note = summarize(rows).splitlines()
     assert header == "| variant | seeds | bn | gn | ln | all |"
-    # (98 + 99) / 2; the deviation of two is their distance / sqrt(2); (98 + 99 + 97) / 3
-    assert lines[0] == "| all as below | 0 1 | 98.500 ± 0.707 | 97.000 |  | 98.000 |"
-    assert lines[1] == "| dropout 0.1 | 0 | 50.000 |  |  | 50.000 |"
+    # (98 + 99) / 2; the deviation of two is their distance / sqrt(2)
+    assert lines[0] == "| all as below | 0 1 | 98.500 ± 0.707 | 97.000 |  |  |"
+    assert lines[1] == "| dropout 0.1 | 0 | 50.000 |  |  |  |"
     assert note.startswith("Validation accuracy in per cent")
     assert note.endswith("below: epochs 8, dropout 0.")

@@ -225,7 +225,8 @@ def test_divergence_is_one_line(params: Params, small_dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "warmup"), [(1, 0.3), (2, 0.3), (100, 0.3), (100, 0.0), (10, 1.0)]
+    ("steps", "warmup"),
+    [(1, 0.3), (2, 0.3), (100, 0.3), (100, 0.0), (10, 1.0), (8, 0.125), (10, 0.1)],
 )
 def test_one_cycle_schedule(steps: int, warmup: float, params: Params) -> None:
     """The closed form: two half cosines between first, peak and last learning rate."""

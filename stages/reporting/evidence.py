@@ -184,7 +184,14 @@ def _lead(comparison: Comparison) -> str:
     ahead, behind = comparison.first, comparison.second
     if comparison.difference < 0:
         ahead, behind = behind, ahead
-    return f"{ahead} is {format_points(abs(comparison.difference), 3)} above {behind} ({p})"
+    interval = ""
+    if comparison.interval is not None:
+        sign = 1 if comparison.difference > 0 else -1
+        ends = sorted(sign * end for end in (comparison.interval.low, comparison.interval.high))
+        interval = f", 95 % interval {100 * ends[0]:.3f} to {100 * ends[1]:.3f}"
+    return (
+        f"{ahead} is {format_points(abs(comparison.difference), 3)} above {behind}{interval} ({p})"
+    )
 
 
 def _needed(comparison: Comparison, unit: str) -> str:
@@ -212,11 +219,8 @@ def format_points(difference: float, digits: int = 2) -> str:
 def answer(evidence: Evidence) -> str:
     """Answer in a few sentences: which normalization here, and how sure is that?"""
     best = max(MODELS, key=evidence.test_accuracy.__getitem__)
-    behind = {
-        x.second if x.first == best else x.first: x
-        for x in evidence.by_accuracy
-        if best in (x.first, x.second) and x.is_shown
-    }
+    shown = [x for x in evidence.by_accuracy if x.is_shown]
+    behind = {x.second if x.difference > 0 else x.first for x in shown}
     level = [model for model in MODELS if model not in behind]
     accuracies = ", ".join(
         f"{model} {format_share(evidence.test_accuracy[model], 3)}" for model in MODELS
@@ -227,7 +231,7 @@ def answer(evidence: Evidence) -> str:
         else ""
     )
     basis = f"{evidence.basis[0].upper()}{evidence.basis[1:]}"
-    leads = " and ".join(_lead(x) for x in behind.values())
+    leads = " and ".join(map(_lead, shown))
     if len(level) == 1:
         return f"Use {best}. {basis}: {accuracies}; {leads}.{caution}"
     if behind:

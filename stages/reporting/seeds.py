@@ -47,6 +47,8 @@ def read_seeds(params: Params, path: Path = SEEDS_PATH) -> Seeds | None:
     accuracies: dict[str, dict[int, tuple[float, float]]] = {model: {} for model in MODELS}
     try:
         for row in csv.DictReader(io.StringIO(read_bytes(path, remedy).decode())):
+            if not row["recipe"]:
+                continue  # planned, not trained yet
             accuracy = float(row["test_accuracy"]), float(row["train_accuracy"])
             if not all(0 <= share <= 1 for share in accuracy):
                 raise ValueError(f"accuracies {accuracy}")

@@ -30,6 +30,8 @@ def proportion_interval(count: int, total: int) -> Interval:
 
 def mean_interval(values: list[float]) -> Interval:
     """Return Student's interval of the mean of two or more ``values``."""
+    if np.ptp(values) == 0:
+        return Interval(float(values[0]), float(values[0]))
     return Interval(
         *t.interval(
             1 - LEVEL,

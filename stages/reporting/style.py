@@ -84,5 +84,7 @@ def render_svg(figure: Figure, text: str) -> str:
     svg = re.sub(r'\swidth="[\d.]+pt"|\sheight="[\d.]+pt"', "", svg, count=2)
     for name, colour in (("ink", INK), ("paper", PAPER), ("grid", GRID)):
         svg = svg.replace(colour.lower(), f"var(--{name})")
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
     label = text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).rstrip()

@@ -2,6 +2,7 @@
 
 import resource
 import time
+from collections.abc import Iterator
 from functools import cache
 
 import torch
@@ -14,6 +15,7 @@ from stages.checkpoint import network_for
 from stages.dataset import measure_pixels
 from stages.mnist import TEST_FILES, TRAIN_FILES, read_files
 from tests.benchmarks.timing import (
+    BATCH_SIZE,
     ROOT,
     TEST_IMAGES,
     TIMED_IMAGES,
@@ -21,8 +23,6 @@ from tests.benchmarks.timing import (
     Timing,
     timed_params,
 )
-
-_BATCH = 64
 
 
 class _Mnist(MNIST):
@@ -45,35 +45,36 @@ def _datasets() -> tuple[Dataset, Dataset]:
 
 
 def time_epoch(model: str, num_workers: int) -> tuple[Timing, float]:
-    """Train ``model`` on part of an epoch and score it; also return the peak memory in GiB."""
+    """Train ``model`` on part of an epoch and score it.
+
+    Returns:
+        The timing, and the peak memory in GiB, without that of the loader's workers.
+    """
     params = timed_params(threads=torch.get_num_threads())
     train, test = _datasets()
-    options = {"batch_size": _BATCH, "num_workers": num_workers}
+    options = {"batch_size": BATCH_SIZE, "num_workers": num_workers}
     batches, test_batches = DataLoader(train, shuffle=True, **options), DataLoader(test, **options)
     network = network_for(model, params)
     rate, momentum = params.models[model].learning_rate, params.train.momentum
     optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum)
-    steps = params.train.epochs * (TRAIN_IMAGES // _BATCH)
+    steps = params.train.epochs * (TRAIN_IMAGES // BATCH_SIZE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
 
+    loader = iter(batches)  # starts the workers, once an epoch: not to be multiplied
     start = time.perf_counter()
-    _train(network, batches, optimizer, schedule)
+    _train(network, loader, optimizer, schedule)
     middle = time.perf_counter()
     _evaluate(network, test_batches)
     end = time.perf_counter()
     timing = Timing(
         (middle - start) * TRAIN_IMAGES / TIMED_IMAGES, (end - middle) * TEST_IMAGES / len(test)
     )
-    kilobytes = [resource.getrusage(who).ru_maxrss for who in _WHO]
-    return timing, (kilobytes[0] + num_workers * kilobytes[1]) / 2**20
-
-
-_WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return timing, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _train(
     network: torch.nn.Module,
-    batches: DataLoader,
+    batches: Iterator[list[torch.Tensor]],
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.OneCycleLR,
 ) -> float:

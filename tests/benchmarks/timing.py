@@ -6,6 +6,7 @@ from pathlib import Path
 from stages.params import Params, load_params, validate
 
 ROOT = Path(__file__).parents[2]
+BATCH_SIZE = 64
 TRAIN_IMAGES, TEST_IMAGES = 60_000, 10_000
 TIMED_IMAGES = 15_000  # of an epoch's 60,000: its time is four times theirs
 
@@ -27,6 +28,7 @@ def timed_params(threads: int) -> Params:
     content = load_params(ROOT / "params.yaml").model_dump()
     content["train"]["threads"] = threads
     content["train"]["device"] = "cpu"
+    content["train"]["batch_size"] = BATCH_SIZE
     content["train"]["augmentation"] = {
         **{"rotation": 7, "translation": 0, "scale": 0, "shear": 0},
         **{"brightness": 0.4, "contrast": 0.4},

@@ -19,11 +19,11 @@ def figures(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
     figures = config.stash.get(_FIGURES, {})
     for name, value in figures.items():
         terminalreporter.write_line(f"{name}: {value}")
-    if config.getoption("--torture"):
+    if config.getoption("--torture") and exitstatus == pytest.ExitCode.OK:
         lines = [f"- {name}: {value}\n" for name, value in figures.items()]
         (ROOT / "reports/torture.md").write_text("".join(lines))

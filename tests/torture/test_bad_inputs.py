@@ -45,6 +45,14 @@ def _cut(path: str, share: float) -> Spoil:
     return spoil
 
 
+def _cut_line(path: str) -> Spoil:
+    def spoil(project: Project) -> None:
+        lines = (project.folder / path).read_bytes().splitlines(keepends=True)
+        project.write(path, b"".join(lines[:-1]))
+
+    return spoil
+
+
 def _remove(path: str) -> Spoil:
     def spoil(project: Project) -> None:
         target = project.folder / path
@@ -180,6 +188,7 @@ TRAINED = [
     Bad("no history", _remove(HISTORY), "evaluate", 1, f"gn.history.csv is missing; {RETRAIN}"),
     Bad("history cut", _cut(HISTORY, 0.6), "evaluate", 1, f"gn.history.csv is no history .*{RETRAIN}"),
     Bad("history of text", _replace(HISTORY, "1,", "one,"), "evaluate", 1, "gn.history.csv is no history"),
+    Bad("history too short", _cut_line(HISTORY), "evaluate", 1, f"gn.history.csv has 1 epochs, .*{RETRAIN}"),
     Bad("history with a gap", _replace(HISTORY, "\n2,", "\n7,"), "evaluate", 1, "gn.history.csv has gaps in its epochs"),
 ]  # fmt: skip
 EVALUATED = [
@@ -189,6 +198,10 @@ EVALUATED = [
     Bad("metric missing", _write("reports/metrics/gn.json", b'{"errors": 3}'), "report", 1, "does not hold the metrics"),
     Bad("accuracy in per cent", _json("reports/metrics/gn.json", test_accuracy=99.5), "report", 1, "accuracy that is no fraction"),
     Bad("errors as text", _json("reports/metrics/gn.json", errors="many"), "report", 1, "does not hold the metrics"),
+    Bad("loss of NaN", _json("reports/metrics/gn.json", test_loss=float("nan")), "report", 1, "gn.json holds metrics that cannot be"),
+    Bad("gap that disagrees", _json("reports/metrics/gn.json", accuracy_gap=0.5), "report", 1, "gn.json holds metrics that cannot be"),
+    Bad("predictions of nobody", _tensors(PREDICTIONS, lambda _, m: m.update(software=3)), "report", 1, "does not say what software"),
+    Bad("joined history with a gap", _replace("reports/history.csv", "bn,train,2,", "bn,train,7,"), "report", 1, "history.csv is no joined history"),
     Bad("errors that disagree", _json("reports/metrics/gn.json", errors=1), "report", 1, "counts 1 errors and"),
     Bad("no predictions", _remove(PREDICTIONS), "report", 1, f"gn.safetensors is missing; {EVALUATE}"),
     Bad("predictions cut", _cut(PREDICTIONS, 0.5), "report", 1, f"gn.safetensors is damaged .*{EVALUATE}"),
@@ -210,6 +223,13 @@ PLACES = [
     Bad("unknown table", lambda project: None, "study none.csv", 1, "none.csv is missing"),
     Bad("table with a wrong model", _write("t.csv", b"model,seed\nxn,1\n"), "study t.csv", 2, "a row has the model 'xn'"),
     Bad("table with a wrong value", _write("t.csv", b"model,seed,train.epochs\nbn,1,many\n"), "study t.csv", 2, "train.epochs is 'many'"),
+    Bad("table with a wrong column", _write("t.csv", b"model,seed,train_epochs\nbn,1,3\n"), "study t.csv", 1, "a row has the column 'train_epochs'"),
+    Bad("table without seeds", _write("t.csv", b"model,train.epochs\nbn,3\n"), "study t.csv", 1, "no model or no seed"),
+    Bad("table with too many fields", _write("t.csv", b"model,seed\nbn,3,4\n"), "study t.csv", 1, "a row has the column None"),
+    Bad("table of bytes", _write("t.csv", b"model,seed\nbn,\xff\n"), "study t.csv", 1, "t.csv is no CSV file"),
+    Bad("table with half a list", _write("t.csv", b"model,seed,train.epochs\nbn,1,[1\n"), "study t.csv", 2, "column train.epochs has the value"),
+    Bad("table with a key too deep", _write("t.csv", b"model,seed,train.epochs.x\nbn,1,1\n"), "study t.csv", 2, "train.epochs.x names no parameter"),
+    Bad("negative seeds", lambda project: None, "study t.csv --seeds -3", 2, "--seeds is -3"),
     Bad("table with a wrong key", _write("t.csv", b"model,seed,train.epoch\nbn,1,3\n"), "study t.csv", 2, "train.epoch is not a known key"),
 ]  # fmt: skip
 ALL = PARAMS + RAW + PREPARED + TRAINED + EVALUATED + PLACES

@@ -73,12 +73,15 @@ def _kill_and_run_again(folder: Path, seconds: float, target: str) -> Outcome:
     project.make_small(EPOCHS)
     first = project.start("dvc", "repro")
     time.sleep(seconds)
+    assert first.poll() is None, "it ended before it was killed"
     processes = [psutil.Process(first.pid), *psutil.Process(first.pid).children(recursive=True)]
     if target == "all at once":
         os.killpg(first.pid, signal.SIGKILL)
     else:
         with suppress(psutil.NoSuchProcess):
             (processes[0] if target == "dvc alone" else processes[-1]).kill()
+        if target == "dvc alone":
+            first.wait()
     second = project.try_run("dvc", "repro")  # at once: an orphan may still live
     printed = first.communicate()[0]
     stages = re.findall(r"Running stage '([\w-]+)'", printed)
