@@ -13,7 +13,7 @@ from matplotlib.image import imsave
 
 from stages.params import MODELS, Params, flatten
 from stages.provenance import describe_report, read_pins
-from stages.reporting.errors import SHOWN, calibration_error, count_overlaps, find_errors
+from stages.reporting.errors import SHOWN, calibration_error, count_overlaps, find_errors, predict
 from stages.reporting.evidence import answer, format_points, format_share, judge, weigh
 from stages.reporting.pictures import Picture
 from stages.reporting.results import Results
@@ -107,7 +107,7 @@ def _row(model: str, results: Results) -> Row:
 def _mistakes(model: str, results: Results) -> list[Mistake]:
     """Return the mistakes of ``model``, the most confident first."""
     labels, logits = results.test.labels, results.logits[model]
-    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+    confidence, predicted = predict(logits)
     return [
         Mistake(
             index,

@@ -27,6 +27,12 @@ from stages.reporting.style import (
 SHOWN = 10  # a matrix of five rows and two columns
 
 
+def predict(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return from logits [N, 10] the predicted digits' softmax probabilities, and the digits."""
+    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+    return confidence, predicted
+
+
 def find_errors(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the indices of the misclassified images, the most confident mistake first.
 
@@ -37,7 +43,7 @@ def find_errors(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     The confidence is the softmax probability of the predicted digit; equal ones stand in the
     order of their indices.
     """
-    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+    confidence, predicted = predict(logits)
     wrong = (predicted != labels).nonzero().squeeze(1)
     return wrong[confidence[wrong].argsort(descending=True, stable=True)]
 
@@ -45,7 +51,7 @@ def find_errors(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def draw_errors(model: str, logits: torch.Tensor, split: Split) -> Figure:
     """Draw the ten most confident mistakes of ``model`` on ``split``, as a 5x2 matrix."""
     wrong = find_errors(logits, split.labels)
-    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+    confidence, predicted = predict(logits)
     with figure_style():
         figure, panels = subplots(4.6, 10.2, 5, 2)
         for axes in panels.flat:
@@ -232,7 +238,7 @@ class Bin:
 
 def bin_by_confidence(logits: torch.Tensor, labels: torch.Tensor, count: int = 10) -> list[Bin]:
     """Sort predictions into ``count`` bins of equal width over 0 to 1; leave out empty ones."""
-    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+    confidence, predicted = predict(logits)
     numbers = (confidence * count).long().clamp(max=count - 1)
     is_right = predicted == labels
     return [

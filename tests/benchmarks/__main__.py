@@ -1,5 +1,6 @@
 """Run the benchmark; see the package."""
 
+import csv
 import json
 import multiprocessing
 import platform
@@ -121,6 +122,7 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
             "share_of_full_run": round(overhead.outside_stages / training, 4),
             "train_stage_memory_gib": round(overhead.train_memory, 2),
         },
+        "fast": _compare_fast(rounds),
         "saving_share": {
             m: round(own.time_saving(m) / median(r["b"][m][0].total for r in rounds), 4)
             for m in MODELS
@@ -132,6 +134,17 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
             **describe_training(torch.device("cpu")),
         },
     }
+
+
+def _compare_fast(rounds: list[dict[str, Any]]) -> dict[str, float]:
+    """Compare the whole conventional job with the study of fewer epochs in reports/fast.csv."""
+    with (ROOT / "reports/fast.csv").open() as table:
+        epochs = int(next(csv.DictReader(table))["train.epochs"])
+    whole = timed_params(1).train.epochs
+    ratios = [
+        whole * sum(x.total for x, _ in r["a"].values()) / (epochs * r["main_job"]) for r in rounds
+    ]
+    return {"epochs": epochs, "whole_epochs": whole, "ratio": round(median(ratios), 1)}
 
 
 def _processor() -> str:
