@@ -90,8 +90,16 @@ def _render(
         overlaps=count_overlaps(results.logits, results.test.labels),
         shown=SHOWN,
         pins=read_pins(),
+        software=_join_software(results.software),
         packages=describe_report(),
     )
+
+
+def _join_software(software: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Return what trained the models; where they differ, in the order of the models."""
+    names = dict.fromkeys(name for of_model in software.values() for name in of_model)
+    found = {name: [of_model.get(name, "?") for of_model in software.values()] for name in names}
+    return {name: ", ".join(dict.fromkeys(values)) for name, values in found.items()}
 
 
 def _row(model: str, results: Results) -> Row:
