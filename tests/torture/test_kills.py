@@ -50,7 +50,7 @@ def test_kills(
     outputs, seconds = undisturbed
     count, at_once = (25, 2) if at_full_length else (3, 1)
     draw = random.Random(0)
-    moments = [seconds * at_once**0.5 * (i + draw.random()) / count for i in range(count)]
+    moments = [0.9 * seconds * (i + draw.random()) / count for i in range(count)]
     folders = [tmp_path_factory.mktemp("killed") for _ in moments]
     targets = [TARGETS[i % len(TARGETS)] for i in range(count)]
     with ThreadPoolExecutor(at_once) as pool:
