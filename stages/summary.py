@@ -27,7 +27,9 @@ def summarize(rows: Sequence[Row]) -> str:
     variants: dict[str, list[Row]] = {}
     for row in done:
         differing = {key: row.get(key, "") for key in keys if row.get(key, "") != base[key]}
-        variants.setdefault(_name(differing) or ("all as below" if base else "params.yaml"), []).append(row)
+        variants.setdefault(
+            _name(differing) or ("all as below" if base else "params.yaml"), []
+        ).append(row)
     lines = [
         f"| variant | seeds | {' | '.join(MODELS)} | all |",
         "|---" * (len(MODELS) + 3) + "|",

@@ -122,7 +122,6 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
             "share_of_full_run": round(overhead.outside_stages / training, 4),
             "train_stage_memory_gib": round(overhead.train_memory, 2),
         },
-        "fast": _compare_fast(rounds),
         "saving_share": {
             m: round(own.time_saving(m) / median(r["b"][m][0].total for r in rounds), 4)
             for m in MODELS
@@ -136,17 +135,6 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _compare_fast(rounds: list[dict[str, Any]]) -> dict[str, float]:
-    """Compare the whole conventional job with the study of fewer epochs in reports/fast.csv."""
-    with (ROOT / "reports/fast.csv").open() as table:
-        epochs = int(next(csv.DictReader(table))["train.epochs"])
-    whole = timed_params(1).train.epochs
-    ratios = [
-        whole * sum(x.total for x, _ in r["a"].values()) / (epochs * r["main_job"]) for r in rounds
-    ]
-    return {"epochs": epochs, "whole_epochs": whole, "ratio": round(median(ratios), 1)}
-
-
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
@@ -155,8 +143,12 @@ def _processor() -> str:
 
 
 def _render(result: dict[str, Any]) -> str:
+    with (ROOT / "reports/fast.csv").open() as table:
+        fast = int(next(csv.DictReader(table))["train.epochs"])
     text = Path(__file__).with_name("table.md.j2").read_text()
-    return Template(text, trim_blocks=True, lstrip_blocks=True).render(models=MODELS, **result)
+    template = Template(text, trim_blocks=True, lstrip_blocks=True)
+    whole = timed_params(1).train.epochs
+    return template.render(models=MODELS, fast_epochs=fast, epochs=whole, **result)
 
 
 if __name__ == "__main__":
