@@ -14,7 +14,15 @@ from matplotlib.image import imsave
 from stages.params import MODELS, Params, flatten
 from stages.provenance import describe_report, read_pins
 from stages.reporting.errors import SHOWN, calibration_error, count_overlaps, find_errors, predict
-from stages.reporting.evidence import answer, format_points, format_share, judge, weigh
+from stages.reporting.evidence import (
+    answer,
+    compare_by_images,
+    describe_difference,
+    format_points,
+    format_share,
+    judge,
+    weigh,
+)
 from stages.reporting.pictures import Picture
 from stages.reporting.results import Results
 from stages.reporting.seeds import Seeds
@@ -85,6 +93,7 @@ def _render(
         evidence=evidence,
         answer=answer(evidence),
         claims=judge(evidence),
+        of_one_run=_describe_one_run(results),
         pictures={picture.name: picture for picture in pictures},
         mistakes={model: _mistakes(model, results) for model in MODELS},
         overlaps=count_overlaps(results.logits, results.test.labels),
@@ -93,6 +102,12 @@ def _render(
         software=_join_software(results.software),
         packages=describe_report(),
     )
+
+
+def _describe_one_run(results: Results) -> str:
+    """Say what the images alone show of the three networks of one run."""
+    compared = compare_by_images(results.logits, results.test.labels)
+    return "; ".join(describe_difference(comparison) for comparison in compared)
 
 
 def _join_software(software: dict[str, dict[str, str]]) -> dict[str, str]:

@@ -171,13 +171,14 @@ def _judge_extreme(statement: str, model: str, comparisons: list[Comparison]) ->
 
 
 def _describe(comparison: Comparison, unit: str) -> str:
-    lead = _lead(comparison)
+    lead = describe_difference(comparison)
     return (
         lead if comparison.is_shown else f"no difference shown: {lead}{_needed(comparison, unit)}"
     )
 
 
-def _lead(comparison: Comparison) -> str:
+def describe_difference(comparison: Comparison) -> str:
+    """Say in words how far the better model is above the other, and how likely by chance."""
     p = format_p(comparison.p_value)
     if comparison.difference == 0:
         return f"{comparison.first} and {comparison.second} are equal ({p})"
@@ -231,7 +232,7 @@ def answer(evidence: Evidence) -> str:
         else ""
     )
     basis = f"{evidence.basis[0].upper()}{evidence.basis[1:]}"
-    leads = " and ".join(map(_lead, shown))
+    leads = " and ".join(map(describe_difference, shown))
     if len(level) == 1:
         return f"Use {best}. {basis}: {accuracies}; {leads}.{caution}"
     if behind:
@@ -242,5 +243,5 @@ def answer(evidence: Evidence) -> str:
     widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
     return (
         f"Use any of the three: no difference of test accuracy is shown. {basis}: {accuracies}; "
-        f"{_lead(widest)}{_needed(widest, evidence.unit)}.{caution}"
+        f"{describe_difference(widest)}{_needed(widest, evidence.unit)}.{caution}"
     )
