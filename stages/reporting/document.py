@@ -1,7 +1,6 @@
 """The report as documents: templates filled with numbers, none of them typed in."""
 
 import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import stdev
@@ -9,7 +8,7 @@ from statistics import stdev
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib.image import imsave
+from torchvision.io import encode_png
 
 from stages.params import MODELS, Params, flatten
 from stages.provenance import describe_report, read_pins
@@ -63,11 +62,17 @@ def render_page(
     params: Params, results: Results, seeds: Seeds | None, pictures: list[Picture]
 ) -> str:
     """Fill the template of reports/index.html, which holds everything in itself."""
-    return _render("index.html.j2", params, results, seeds, pictures)
+    mistakes = {model: _mistakes(model, results) for model in MODELS}
+    return _render("index.html.j2", params, results, seeds, pictures, mistakes=mistakes)
 
 
 def _render(
-    template: str, params: Params, results: Results, seeds: Seeds | None, pictures: list[Picture]
+    template: str,
+    params: Params,
+    results: Results,
+    seeds: Seeds | None,
+    pictures: list[Picture],
+    **more: object,
 ) -> str:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -95,7 +100,7 @@ def _render(
         claims=judge(evidence),
         of_one_run=_describe_one_run(results),
         pictures={picture.name: picture for picture in pictures},
-        mistakes={model: _mistakes(model, results) for model in MODELS},
+        **more,
         overlaps=count_overlaps(results.logits, results.test.labels),
         shown=SHOWN,
         pins=read_pins(),
@@ -134,7 +139,7 @@ def _mistakes(model: str, results: Results) -> list[Mistake]:
     return [
         Mistake(
             index,
-            _data_uri(results.test.images[index, 0]),
+            _data_uri(results.test.images[index]),
             int(labels[index]),
             int(predicted[index]),
             float(confidence[index]),
@@ -144,8 +149,6 @@ def _mistakes(model: str, results: Results) -> list[Mistake]:
 
 
 def _data_uri(image: torch.Tensor) -> Markup:
-    """Return ``image`` [H, W], uint8, as a PNG in a data URI."""
-    content = io.BytesIO()
-    look = {"cmap": "gray_r", "vmin": 0, "vmax": 255, "metadata": {"Software": None}}
-    imsave(content, image.numpy(), format="png", **look)
-    return Markup("data:image/png;base64,") + base64.b64encode(content.getvalue()).decode()
+    """Return ``image`` [1, H, W], uint8, dark on white, as a PNG in a data URI."""
+    png = bytes(encode_png(255 - image).numpy())
+    return Markup("data:image/png;base64,") + base64.b64encode(png).decode()
