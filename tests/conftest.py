@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ from stages.dataset import Dataset, Split, measure_pixels
 from stages.params import Params, load_params
 
 ROOT = Path(__file__).parents[1]
+
+# A background job of a shell ignores Ctrl-C, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -112,6 +117,7 @@ class Project:
         """Train for ``epochs`` on 3,000 images, followed by the other 57,000."""
         self.set_param("validation_images", 57_000)
         self.set_param("epochs", epochs)
+        self.set_param("weight_average", 0)  # it takes more steps than these to have a value
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start ``command`` in a session of its own."""

@@ -80,7 +80,7 @@ def _kill_and_run_again(folder: Path, seconds: float, target: str) -> Outcome:
     else:
         with suppress(psutil.NoSuchProcess):
             (processes[0] if target == "dvc alone" else processes[-1]).kill()
-        first.wait()
+    first.wait()
     second = project.try_run("dvc", "repro")  # at once: an orphan may still live
     printed = first.communicate()[0]
     stages = re.findall(r"Running stage '([\w-]+)'", printed)
