@@ -48,7 +48,7 @@ def test_kills(
     figures: dict[str, str],
 ) -> None:
     outputs, seconds = undisturbed
-    count, at_once = (25, 2) if at_full_length else (3, 1)
+    count, at_once = (25 if at_full_length else 2), 2
     draw = random.Random(0)
     moments = [0.9 * seconds * (i + draw.random()) / count for i in range(count)]
     folders = [tmp_path_factory.mktemp("killed") for _ in moments]
