@@ -55,7 +55,7 @@ def test_changed_byte(raw: Path) -> None:
     path = raw / f"{TEST_FILES[1].name}.gz"
     content = bytearray(gzip.decompress(path.read_bytes()))
     content[100] ^= 1
-    path.write_bytes(gzip.compress(bytes(content)))
+    path.write_bytes(gzip.compress(bytes(content), mtime=0))
     with pytest.raises(PipelineError, match=r"labels.*is not MNIST's: MD5 \w+, not 27ae3e4e.*git"):
         read_files(raw, TEST_FILES)
 
@@ -66,8 +66,8 @@ def test_changed_byte(raw: Path) -> None:
         (None, "is missing; restore it with `git checkout data/raw`"),
         (b"", "is not MNIST's"),
         (b"hello", "is damaged .*restore"),
-        (gzip.compress(b"x" * 100)[:20], "is damaged .*restore"),
-        (gzip.compress(b"\0" * 50_000_000), "holds more than 7840016 bytes"),
+        (gzip.compress(b"x" * 100, mtime=0)[:20], "is damaged .*restore"),
+        (gzip.compress(b"\0" * 50_000_000, mtime=0), "holds more than 7840016 bytes"),
     ],
 )
 def test_damaged_archive(raw: Path, content: bytes | None, message: str) -> None:
