@@ -32,16 +32,12 @@ from stages.params import MODELS, DataParams, Params, load_params, validate
 from stages.prepare_data import RAW, prepare
 from stages.recipe import recipe_digest
 from stages.scoring import compute_logits, score
-from stages.summary import summarize
+from stages.summary import RESULTS, summarize
 from stages.training import Training
 from stages.workers import count_workers
 from stages.yaml12 import load_yaml
 
 Row = dict[str, str]
-_RESULTS = (
-    *("test_loss", "test_accuracy", "validation_loss", "validation_accuracy"),
-    *("train_accuracy", "recipe"),
-)
 
 
 def main(path: Path, num_seeds: int) -> None:
@@ -58,7 +54,7 @@ def main(path: Path, num_seeds: int) -> None:
     print(f"{path}: {len(todo)} of {len(rows)} trainings to do", flush=True)
     failures = []
     for i, result in _train_rows({i: rows[i] for i in todo}, params, bool(num_seeds)):
-        plan = {key: text for key, text in rows[i].items() if key not in _RESULTS}
+        plan = {key: text for key, text in rows[i].items() if key not in RESULTS}
         if isinstance(result, PipelineError):
             failures.append(f"{plan}: {result}")
             continue
@@ -157,7 +153,7 @@ def _read_rows(path: Path) -> list[Row]:
         rows = list(csv.DictReader(io.StringIO(content.decode()), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise PipelineError(f"{path} is no CSV file ({error})") from None
-    columns = ("model", "seed", *_RESULTS)
+    columns = ("model", "seed", *RESULTS)
     for row in rows:
         bad = [key for key in row if key not in columns and "." not in (key or "")]
         if bad or not row.get("model") or not row.get("seed"):

@@ -5,8 +5,11 @@ from statistics import mean, stdev
 
 from stages.params import MODELS
 
-_FIXED = {"model", "seed", "train_accuracy", "recipe"}
-_RESULTS = {f"{split}_{what}" for split in ("test", "validation") for what in ("loss", "accuracy")}
+# The columns of a study's table that are no part of its plan.
+RESULTS = (
+    *("test_loss", "test_accuracy", "validation_loss", "validation_accuracy"),
+    *("train_accuracy", "recipe"),
+)
 
 Row = Mapping[str, str]
 
@@ -21,7 +24,9 @@ def summarize(rows: Sequence[Row]) -> str:
     done = [row for row in rows if row.get("recipe")]
     if not done:
         return "No training is done yet.\n"
-    keys = list(dict.fromkeys(k for row in done for k in row if k not in _FIXED | _RESULTS))
+    keys = list(
+        dict.fromkeys(k for row in done for k in row if k not in ("model", "seed", *RESULTS))
+    )
     base = {key: done[0].get(key, "") for key in keys}
     split = "validation" if "validation_accuracy" in done[0] else "test"
     variants: dict[str, list[Row]] = {}

@@ -7,6 +7,10 @@ import pytest
 from tests.conftest import ROOT
 
 PAGES = ("README.md", "data/README.md", "reports/report.md")
+PAGES_AND_TABLES = [
+    *("README.md", "data/README.md"),
+    *(str(path.relative_to(ROOT)) for path in (ROOT / "reports").rglob("*.md")),
+]
 README = (ROOT / "README.md").read_text()
 
 
@@ -34,6 +38,16 @@ def test_numbers_are_those_of_their_source(source: str, lines: str) -> None:
 def test_numbers_have_sources() -> None:
     sources = re.findall(r"<!-- from (\S+) -->", README)
     assert {"reports/report.md", "reports/benchmark.md"} <= set(sources)
+
+
+@pytest.mark.parametrize("page", sorted(PAGES_AND_TABLES))
+def test_tables_are_whole(page: str) -> None:
+    """Each run of table lines begins with a header and the line under it, as wide as the others."""
+    runs = re.findall(r"(?:^\|.*\n?)+", (ROOT / page).read_text(), re.MULTILINE)
+    for run in runs:
+        _, rule, *rows = run.splitlines()
+        assert re.fullmatch(r"(\|[-: ]+)+\|", rule), run
+        assert {row.count("|") for row in [rule, *rows]} == {rule.count("|")}, run
 
 
 def test_commands_exist() -> None:

@@ -13,7 +13,7 @@ from stages.dataset import Dataset
 from stages.errors import PipelineError
 from stages.machine import set_up_machine
 from stages.model import convolution_weights
-from stages.params import MODELS, Params
+from stages.params import MODELS, AugmentationParams, Params
 from stages.schedule import one_cycle
 from stages.scoring import compute_logits, score
 from stages.training import Training, epoch_seed
@@ -21,6 +21,7 @@ from stages.weight_average import WeightAverage
 from tests.conftest import change
 
 CPU = torch.device("cpu")
+NO_AUGMENTATION = {f"train__augmentation__{key}": 0 for key in AugmentationParams.model_fields}
 
 
 def _train(model: str, params: Params, dataset: Dataset) -> Training:
@@ -108,7 +109,7 @@ def test_one_step_is_gradient_descent_with_l1_and_l2(
         models__bn__learning_rate=0.1,
         models__bn__l1=0.05,
         models__bn__weight_decay=0.5,
-        **{f"train__augmentation__{key}": 0 for key in params.train.augmentation.model_dump()},
+        **NO_AUGMENTATION,
     )
     training = Training("bn", neutral, small_dataset, CPU)
     twin = Training("bn", neutral, small_dataset, CPU).result.train()
@@ -195,7 +196,7 @@ def test_train_score_is_of_the_images_as_they_were_trained_on(
         short,
         train__batch_size=300,
         train__dropout=0,
-        **{f"train__augmentation__{key}": 0 for key in short.train.augmentation.model_dump()},
+        **NO_AUGMENTATION,
     )
     training = Training("ln", neutral, small_dataset, CPU)
     fresh = compute_logits(training.result, small_dataset.train, small_dataset.pixels, CPU)

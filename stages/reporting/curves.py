@@ -44,14 +44,8 @@ def draw_first_epochs(histories: Histories) -> Figure:
     split = _followed_split(histories)
     with figure_style():
         figure, axes = _start(f"{split} accuracy, first {_FIRST} epochs", "accuracy (%)")
-        for model, epochs in histories.items():
-            axes.plot(
-                [epoch.number for epoch in epochs[:_FIRST]],
-                [100 * epoch.followed.accuracy for epoch in epochs[:_FIRST]],
-                color=COLOURS[model],
-                marker=MARKERS[model],
-                label=model,
-            )
+        first = {model: epochs[:_FIRST] for model, epochs in histories.items()}
+        _draw_with_markers(axes, first, lambda epoch: 100 * epoch.followed.accuracy)
         axes.legend(loc="lower right")
     return figure
 
@@ -60,17 +54,27 @@ def draw_learning_rate(histories: Histories) -> Figure:
     """Draw the learning rate at the end of each epoch."""
     with figure_style():
         figure, axes = _start("Learning rate at the end of each epoch", "learning rate", 2.8)
-        for model, epochs in histories.items():
-            axes.plot(
-                [epoch.number for epoch in epochs],
-                [epoch.learning_rate for epoch in epochs],
-                color=COLOURS[model],
-                marker=MARKERS[model],
-                markevery=_SPARSE[model],
-                label=model,
-            )
+        _draw_with_markers(axes, histories, lambda epoch: epoch.learning_rate, _SPARSE)
         axes.legend(loc="upper right")
     return figure
+
+
+def _draw_with_markers(
+    axes: Axes,
+    histories: Histories,
+    value: Callable[[Epoch], float],
+    every: Mapping[str, tuple[int, int]] | None = None,
+) -> None:
+    """Draw a curve a model, with a marker at all epochs, or from the first at each nth."""
+    for model, epochs in histories.items():
+        axes.plot(
+            [epoch.number for epoch in epochs],
+            [value(epoch) for epoch in epochs],
+            color=COLOURS[model],
+            marker=MARKERS[model],
+            markevery=every[model] if every else None,
+            label=model,
+        )
 
 
 def _followed_split(histories: Histories) -> str:

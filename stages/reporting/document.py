@@ -1,4 +1,4 @@
-"""The report as documents: templates filled with numbers, none of them typed in."""
+"""The report as documents: templates filled with what the other stages found."""
 
 import base64
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from torchvision.io import encode_png
 
+from stages.activations import NUM_IMAGES
 from stages.params import MODELS, Params, flatten
 from stages.provenance import describe_report, read_pins
 from stages.reporting.errors import SHOWN, calibration_error, count_overlaps, find_errors, predict
@@ -103,6 +104,7 @@ def _render(
         **more,
         overlaps=count_overlaps(results.logits, results.test.labels),
         shown=SHOWN,
+        num_observed=len(results.test.images[:NUM_IMAGES]),
         pins=read_pins(),
         software=_join_software(results.software),
         packages=describe_report(),

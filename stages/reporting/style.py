@@ -9,14 +9,12 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from stages.params import MODELS
+
 # Okabe and Ito's colours, which colour-blind readers tell apart; the markers repeat them.
 COLOURS = {"bn": "#0072B2", "gn": "#D55E00", "ln": "#009E73"}
 MARKERS = {"bn": "o", "gn": "s", "ln": "^"}
-NAMES = {
-    "bn": "batch normalization",
-    "gn": "group normalization",
-    "ln": "layer normalization",
-}
+NAMES = {model: f"{normalization} normalization" for model, normalization in MODELS.items()}
 GREY = "#808080"
 # Colours of their own, so that a page can replace them by those of its light or dark scheme.
 INK, PAPER, GRID = "#010203", "#FDFEFF", "#DADBDC"
