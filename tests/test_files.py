@@ -1,4 +1,9 @@
 import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -6,6 +11,7 @@ import torch
 
 from stages.errors import PipelineError
 from stages.files import read_json, read_tensors, write_bytes, write_json, write_tensors
+from tests.conftest import Project
 
 
 def test_tensors_round_trip(tmp_path: Path) -> None:
@@ -40,6 +46,32 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "folder").write_bytes(b"")
     with pytest.raises(PipelineError, match=r"folder/file cannot be written \(\w+ exists\); free"):
         write_bytes(tmp_path / "folder" / "file", b"x")
+
+
+@contextmanager
+def _disk(folder: Path, options: str) -> Iterator[None]:
+    """Have a file system of its own stand at ``folder``; needs root on Linux."""
+    mount = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [("size=1m", "No space left on device"), ("ro", "Read-only file system")]
+)
+def test_full_or_read_only_disk(options: str, reason: str, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    prepared = project.folder / "data/prepared"
+    prepared.mkdir()
+    with _disk(prepared, options):
+        result = project.try_run("python", "-m", "stages.prepare_data")
+        assert result.returncode == 1
+        assert re.fullmatch(rf"prepare-data: .* cannot be written \({reason}\).*\n", result.stderr)
+        assert list(prepared.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -20,9 +19,9 @@ from tests.benchmarks import conventional, own
 from tests.benchmarks.breakdown import break_down
 from tests.benchmarks.limit import least_seconds, matmul_rate
 from tests.benchmarks.overhead import measure_overhead
-from tests.benchmarks.timing import ROOT, TRAIN_IMAGES, Timing, timed_params
+from tests.benchmarks.timing import ROOT, TRAIN_IMAGES, Timing, time_call, timed_params
 
-ROUNDS = 3
+ROUNDS = 5
 CORES = torch.get_num_threads()
 LOADER_WORKERS = (0, 2)  # of A; the better counts
 
@@ -61,10 +60,7 @@ def measure() -> dict[str, Any]:
 
 def _run_together(processes: list[Process]) -> float:
     """Return the seconds of an epoch of all models, as `make repro` runs them."""
-    start = perf_counter()
-    for wait in [process.start() for process in processes]:
-        wait()
-    return perf_counter() - start
+    return time_call(lambda: [wait() for wait in [process.start() for process in processes]])
 
 
 def _summarize(rounds: list[dict[str, Any]]) -> dict[str, Any]:

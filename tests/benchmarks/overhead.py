@@ -4,10 +4,10 @@ import csv
 import statistics
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks.timing import time_call
 from tests.conftest import Project
 
 _REPEATS = 5
@@ -42,7 +42,7 @@ def measure_overhead() -> Overhead:
         witness.parent.mkdir(parents=True, exist_ok=True)
         witness.write_text(_WITNESS.format(log=str(log)))
         _replace_all(Path(folder, "dvc.yaml"), "cmd: python ", f"cmd: {sys.executable} {witness} ")
-        seconds = _time(project, "python", "-m", "stages.repro")
+        seconds = time_call(lambda: project.run("python", "-m", "stages.repro"))
         rows = list(csv.reader(log.read_text().splitlines()))
         stages = [(float(start), float(end)) for _, start, end, _ in rows]
         return Overhead(
@@ -67,10 +67,4 @@ def _covered(intervals: list[tuple[float, float]]) -> float:
 
 
 def _median(project: Project, *command: str) -> float:
-    return statistics.median(_time(project, *command) for _ in range(_REPEATS))
-
-
-def _time(project: Project, *command: str) -> float:
-    start = time.perf_counter()
-    project.run(*command)
-    return time.perf_counter() - start
+    return statistics.median(time_call(lambda: project.run(*command)) for _ in range(_REPEATS))

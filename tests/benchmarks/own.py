@@ -20,6 +20,7 @@ from tests.benchmarks.timing import (
     TEST_IMAGES,
     TRAIN_IMAGES,
     Timing,
+    time_call,
     timed_params,
 )
 
@@ -39,9 +40,7 @@ def time_epoch(model: str, threads: int) -> tuple[Timing, float]:
     """Train ``model`` for an epoch and score it; also return the peak memory in GiB."""
     run = prepare(model, threads, TRAIN_IMAGES)
     with Stopwatch(training, "compute_logits") as evaluation:
-        start = time.perf_counter()
-        run.run_epoch()
-        total = time.perf_counter() - start
+        total = time_call(run.run_epoch)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return Timing(total - evaluation.seconds, evaluation.seconds), memory
 
@@ -52,13 +51,7 @@ def time_saving(model: str) -> float:
     run.run_epoch()
     with tempfile.TemporaryDirectory() as folder:
         state = SavedState(Path(folder, "state.safetensors"), "0" * 64)
-        return median(_time(lambda: state.save(run)) for _ in range(20))
-
-
-def _time(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+        return median(time_call(lambda: state.save(run)) for _ in range(20))
 
 
 def prepare(

@@ -1,5 +1,7 @@
 """One timed epoch, and what both ways of training are timed on."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,13 @@ class Timing:
     @property
     def total(self) -> float:
         return self.train + self.evaluate
+
+
+def time_call(function: Callable[[], object]) -> float:
+    """Return the seconds that a call of ``function`` takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
 
 
 def timed_params(threads: int) -> Params:
