@@ -18,8 +18,10 @@ import csv
 import io
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +113,18 @@ def _train_rows(
         return
     workers = count_workers(params.train, len(rows))
     jobs = [(i, row["model"], params_of(row, params), with_test) for i, row in rows.items()]
-    with get_context("spawn").Pool(workers, initializer=_prepare_worker) as pool:
-        yield from pool.imap_unordered(_train, jobs)
+    with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker) as pool:
+        try:
+            for training in as_completed([pool.submit(_train, job) for job in jobs]):
+                yield training.result()
+        except BrokenProcessPool:
+            raise PipelineError(
+                "a training was killed (is there too little memory?); run the study again: "
+                "what is in the table is not trained anew"
+            ) from None
+        finally:
+            for worker in active_children():
+                worker.terminate()
 
 
 def _prepare_worker() -> None:

@@ -1,8 +1,12 @@
 """Studies: what a table plans is trained once, and its summary holds means by hand."""
 
 import csv
+import re
+import signal
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stages.errors import ParamsError
@@ -64,6 +68,38 @@ def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
     assert all(0.1 < float(row["test_accuracy"]) < 1 for row in rows)
     assert all(row["test_accuracy"] != row["validation_accuracy"] for row in rows)
     assert rows[0]["test_accuracy"] != "0.5"
+
+
+@pytest.mark.parametrize(
+    ("whom", "how", "status", "line"),
+    [
+        ("worker", signal.SIGKILL, 1, r"study: a training was killed .*"),
+        ("study", signal.SIGINT, 130, "study: interrupted"),
+    ],
+)
+def test_killed_study_ends_with_one_line(
+    whom: str, how: signal.Signals, status: int, line: str, project: Project
+) -> None:
+    (project.folder / "k.csv").write_text("model,seed,train.epochs\nbn,0,1000\ngn,0,1000\n")
+    study = project.start("python", "-m", "stages.study", "k.csv")
+    parent = psutil.Process(study.pid)
+    while len(_workers(parent)) < 2:
+        time.sleep(0.1)
+    workers = _workers(parent)
+    (workers[0] if whom == "worker" else parent).send_signal(how)
+    error = study.communicate(timeout=30)[1]
+    assert study.returncode == status
+    assert re.fullmatch(line + r"\n", error), error
+    assert psutil.wait_procs(workers, timeout=5)[1] == []
+
+
+def _workers(study: psutil.Process) -> list[psutil.Process]:
+    """Return the processes of ``study`` that have begun."""
+    return [
+        process
+        for process in study.children()
+        if "spawn_main" in " ".join(process.cmdline()) and process.cpu_times().user > 2
+    ]
 
 
 def test_params_of_a_row(params: Params) -> None:
