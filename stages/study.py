@@ -16,6 +16,7 @@ Beside the table stands its summary for people, of the same name with the ending
 
 import csv
 import io
+import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -52,6 +53,7 @@ def main(path: Path, num_seeds: int) -> None:
     params = load_params()
     rows = _read_rows(path) if path.exists() or not num_seeds else []
     rows = _with_seeds(rows, num_seeds)
+    _check_one_split(rows, params)
     todo = [i for i, row in enumerate(rows) if row.get("recipe") != _digest(row, params)]
     print(f"{path}: {len(todo)} of {len(rows)} trainings to do", flush=True)
     failures = []
@@ -63,7 +65,7 @@ def main(path: Path, num_seeds: int) -> None:
         rows[i] = plan | result | {"recipe": _digest(plan, params)}
         _write_rows(path, rows)
         print(rows[i], flush=True)
-    write_text(path.with_suffix(".md"), summarize(rows))
+    _write_rows(path, rows)
     if failures:
         raise PipelineError(f"{len(failures)} trainings failed, the first: {failures[0]}")
 
@@ -159,6 +161,15 @@ def _read_dataset(params: DataParams) -> tuple[Dataset, Split]:
     return Dataset(train, validation[0] if validation else test, pixels), test
 
 
+def _check_one_split(rows: list[Row], params: Params) -> None:
+    """Refuse a table whose accuracies would be of different images."""
+    held_out = {params_of(row, params).data.validation_images > 0 for row in rows}
+    if len(held_out) > 1:
+        raise PipelineError(
+            "some rows hold out validation images and some do not; make two tables of them"
+        )
+
+
 def _read_rows(path: Path) -> list[Row]:
     content = read_bytes(path, "plan a study in it first (see stages/study.py)")
     try:
@@ -174,16 +185,24 @@ def _read_rows(path: Path) -> list[Row]:
                 f"{path}: a row has {fault}; columns are model, seed, results, and parameters "
                 "such as train.epochs or model.l1"
             )
+        for key in RESULTS[:-1]:
+            if row.get(key) and not re.fullmatch(r"\d+\.\d+", row[key]):
+                raise PipelineError(
+                    f"{path}: a row has the {key} {row[key]!r}; restore it, or remove it and the "
+                    "row's recipe to have it trained again"
+                )
     return [{key: text for key, text in row.items() if text} for row in rows]
 
 
 def _write_rows(path: Path, rows: list[Row]) -> None:
+    """Write the table, and its summary for people beside it."""
     text = io.StringIO()
     columns = dict.fromkeys(key for row in rows for key in row)
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+    write_text(path.with_suffix(".md"), summarize(rows))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from statistics import mean, stdev
 
 from stages.params import MODELS
 
-# The columns of a study's table that are no part of its plan.
+# The columns of a study's table that are no part of its plan: numbers, then the digest.
 RESULTS = (
     *("test_loss", "test_accuracy", "validation_loss", "validation_accuracy"),
     *("train_accuracy", "recipe"),
@@ -17,8 +17,8 @@ Row = Mapping[str, str]
 def summarize(rows: Sequence[Row]) -> str:
     """Return a table of the finished ``rows``: a line a variant, a column a model.
 
-    The first row's parameters are written below; a variant is named by what differs from
-    them. Cells hold the mean accuracy on the images that the trainings were followed by, and,
+    The first row's parameters are the base, written below; a variant is named by what differs
+    from them. Cells hold the mean accuracy on the images that the trainings were followed by, and,
     of several seeds, the standard deviation.
     """
     done = [row for row in rows if row.get("recipe")]
@@ -32,16 +32,14 @@ def summarize(rows: Sequence[Row]) -> str:
     variants: dict[str, list[Row]] = {}
     for row in done:
         differing = {key: row.get(key, "") for key in keys if row.get(key, "") != base[key]}
-        variants.setdefault(
-            _name(differing) or ("all as below" if base else "params.yaml"), []
-        ).append(row)
+        variants.setdefault(_name(differing) or ("base" if base else "params.yaml"), []).append(row)
     lines = [
         f"| variant | seeds | {' | '.join(MODELS)} | all |",
         "|---" * (len(MODELS) + 3) + "|",
         *(_line(variant, of_variant, split) for variant, of_variant in variants.items()),
         "",
         f"{split.capitalize()} accuracy in per cent, mean ± standard deviation over the seeds."
-        + (f" All as below: {_name(base)}." if base else ""),
+        + (f" Base: {_name(base)}." if base else ""),
     ]
     return "\n".join(lines) + "\n"
 
