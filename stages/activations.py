@@ -9,6 +9,7 @@ from torch import nn
 from stages.dataset import Pixels, Split
 from stages.errors import PipelineError
 from stages.files import check_tensor, read_tensors, write_tensors
+from stages.params import MODELS
 from stages.scoring import normalize
 
 BLOCKS = ("block2", "block5")  # an early and a late one
@@ -82,32 +83,38 @@ def _shares(values: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     return torch.histogram(inside.flatten(), edges).hist / values.numel()
 
 
-def write_activations(path: Path, observed: dict[str, Observed]) -> None:
-    """Write what ``observe`` returned."""
+def write_activations(model: str, observed: dict[str, Observed]) -> None:
+    """Write what ``observe`` returned of ``model`` (bn, gn or ln)."""
     tensors = {
         f"{block}.{name}": tensor
         for block, one in observed.items()
         for name, tensor in vars(one).items()
     }
-    write_tensors(path, tensors, {})
+    write_tensors(activations_path(model), tensors, {"model": model})
 
 
-def read_activations(path: Path) -> dict[str, Observed]:
-    """Read what ``write_activations`` wrote.
+def read_activations(model: str) -> dict[str, Observed]:
+    """Read what ``write_activations`` wrote of ``model`` (bn, gn or ln).
 
     Raises:
         PipelineError: the file is missing, damaged, or holds something else.
     """
-    remedy = "run `dvc repro evaluate`"
-    tensors, _ = read_tensors(path, remedy)
-    lengths = {"edges": NUM_BINS + 1, "before": NUM_BINS, "after": NUM_BINS}
+    path, remedy = activations_path(model), "run `dvc repro evaluate`"
+    tensors, metadata = read_tensors(path, remedy)
+    if metadata.get("model") != model:
+        raise PipelineError(f"{path} is of model {metadata.get('model')}, not {model}; {remedy}")
     observed = {}
     for block in BLOCKS:
+        channels = tensors.get(f"{block}.batch_mean", torch.empty(0)).numel()
+        running = channels if MODELS[model] == "batch" else 0
+        lengths = {
+            **{"edges": NUM_BINS + 1, "before": NUM_BINS, "after": NUM_BINS},
+            **{"batch_mean": channels, "batch_variance": channels},
+            **{"running_mean": running, "running_variance": running},
+        }
         parts = {
-            name: check_tensor(
-                path, tensors, f"{block}.{name}", torch.float32, (lengths.get(name),), remedy
-            )
-            for name in Observed.__annotations__
+            name: check_tensor(path, tensors, f"{block}.{name}", torch.float32, (length,), remedy)
+            for name, length in lengths.items()
         }
         if not all(part.isfinite().all() for part in parts.values()):
             raise PipelineError(f"{path} holds numbers that are not finite; {remedy}")

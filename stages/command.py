@@ -103,12 +103,14 @@ def _ancestors() -> list[psutil.Process]:
     A shell further up may be a user's own, who may leave it while this goes on.
     """
     parents = psutil.Process().parents()
-    session = os.getsid(0)
-    return parents[:1] + [
-        process
-        for process in parents[1:]
-        if os.getsid(process.pid) == session and process.name() not in _SHELLS
-    ]
+    return parents[:1] + [process for process in parents[1:] if _is_of_this_job(process)]
+
+
+def _is_of_this_job(ancestor: psutil.Process) -> bool:
+    try:
+        return os.getsid(ancestor.pid) == os.getsid(0) and ancestor.name() not in _SHELLS
+    except (ProcessLookupError, psutil.NoSuchProcess):  # killed just now: this is to end too
+        return True
 
 
 def _end_with(parent: int, ancestors: list[psutil.Process]) -> None:

@@ -1,6 +1,6 @@
 """Stage evaluate: score the three checkpoints on the clean training and test images."""
 
-from stages.activations import activations_path, observe, write_activations
+from stages.activations import observe, write_activations
 from stages.checkpoint import checkpoint_path, read_checkpoint
 from stages.command import run_as_command
 from stages.dataset import read_dataset, read_split
@@ -30,7 +30,7 @@ def main() -> None:
         write_metrics(metrics_path(model), metrics)
         write_predictions(predictions_path(model), Predictions(test_logits, checkpoint.software))
         activations = observe(network, test, dataset.pixels, device)
-        write_activations(activations_path(model), activations)
+        write_activations(model, activations)
         print(f"{model}: test accuracy {metrics.test_accuracy:.2%}, {metrics.errors} errors")
     write_joined(JOINED_PATH, histories)
 

@@ -21,7 +21,7 @@ def build_network(
     Args:
         normalization: "batch", "group" or "layer".
         channels_per_group: for "group", a divisor of 8, 12 and 16.
-        dropout: probability of a zeroed activation after the fourth and fifth convolution.
+        dropout: probability of a zeroed activation after the fourth and the fifth block.
 
     Raises:
         PipelineError: the normalization is unknown, or the groups do not divide the channels.

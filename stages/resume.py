@@ -34,7 +34,7 @@ class SavedState:
     def save(self, training: Training) -> None:
         """Write the state of ``training`` after an epoch."""
         epochs, state = [asdict(epoch) for epoch in training.epochs], training.state()
-        metadata = {"owner": self.owner, "epochs": epochs, "content": _digest(state)}
+        metadata = {"owner": self.owner, "epochs": epochs, "content": _digest(state, epochs)}
         write_tensors(self.path, state, metadata)
 
     def resume(self, training: Training) -> None:
@@ -46,9 +46,9 @@ class SavedState:
             return
         try:
             tensors, metadata = read_tensors(self.path, "")
-            if metadata["owner"] == self.owner and metadata["content"] != _digest(tensors):
-                raise PipelineError("its tensors are not those that were saved")
             if metadata["owner"] == self.owner:
+                if metadata["content"] != _digest(tensors, metadata["epochs"]):
+                    raise PipelineError("it does not hold what was saved")
                 training.restore(tensors, [_parse_epoch(epoch) for epoch in metadata["epochs"]])
                 print(f"{self.path}: going on after epoch {len(training.epochs)}", flush=True)
                 return
@@ -80,8 +80,8 @@ def saved_state(model: str, params: Params, dataset: Dataset, device: torch.devi
     return SavedState(_FOLDER / f"{model}.safetensors", digest.hexdigest())
 
 
-def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, torch.Tensor], epochs: list[dict[str, Any]]) -> str:
+    digest = hashlib.sha256(json.dumps(epochs, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -4,7 +4,6 @@ All numbers come from the layers themselves: which elements share statistics fro
 Jacobian, the mean and the variance from what it made of them.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from stages.errors import PipelineError
-from stages.files import read_bytes
+from stages.files import read_json
 
 EXAMPLE_PATH = Path("data/worked_example.json")
 CHANNELS_PER_GROUP = 2  # in the example: two groups of its four channels
@@ -35,11 +34,13 @@ def read_example(path: Path = EXAMPLE_PATH) -> torch.Tensor:
     """
     remedy = f"restore it with `git checkout {path}`"
     try:
-        images = torch.tensor(json.loads(read_bytes(path, remedy))["images"], dtype=torch.float64)
-    except (ValueError, KeyError, TypeError) as error:
-        raise PipelineError(f"{path} is no worked example ({error}); {remedy}") from None
-    if images.shape != (4, 4, 2, 2):
-        raise PipelineError(f"{path} holds images {list(images.shape)}, not 4x4x2x2; {remedy}")
+        images = torch.tensor(read_json(path, remedy)["images"], dtype=torch.float64)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise PipelineError(f"{path} is no worked example ({error!r}); {remedy}") from None
+    if images.shape != (4, 4, 2, 2) or not images.isfinite().all():
+        raise PipelineError(
+            f"{path} holds images {list(images.shape)}, not 4x4x2x2 finite numbers; {remedy}"
+        )
     return images
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from stages.dataset import Split
 from stages.errors import PipelineError
 from stages.metrics import Metrics
 from stages.params import MODELS, Params
@@ -17,7 +18,8 @@ from stages.reporting.evidence import (
     compare_by_seeds,
     judge,
 )
-from stages.reporting.seeds import read_seeds
+from stages.reporting.results import Results
+from stages.reporting.seeds import Seeds, describe_seeds, read_seeds
 from tests.conftest import change
 
 LEVEL = [0.9960, 0.9961, 0.9959, 0.9962, 0.9960]
@@ -49,9 +51,11 @@ def test_no_claim_is_supported_by_chance_differences() -> None:
     evidence = _by_seeds()
     assert not any(_verdicts(evidence).values())
     text = answer(evidence)
-    assert text.startswith("Use any of the three: no difference of test accuracy is shown.")
+    assert text.startswith("Use any of the three: no difference of test accuracy is shown, and")
     assert "Over 5 seeds each: bn 99.606 %" in text
     assert "seeds of each" in text
+    ends = [end for x in evidence.by_accuracy for end in (x.interval.low, x.interval.high)]
+    assert f"none is above {100 * max(map(abs, ends)):.2f} points" in text
 
 
 def test_one_clearly_better_model() -> None:
@@ -91,12 +95,12 @@ def test_a_difference_between_the_others_is_told() -> None:
 
 
 def test_interval_of_a_difference_is_that_of_the_paired_seeds() -> None:
-    """Differences 2, 1, 3 times 1e-4: mean 2, deviation 1, t(0.975, 2) = 4.303, / sqrt(3)."""
+    """Differences 2, 1, 3 times 1e-4: mean 2, deviation 1, t(1 - 0.025 / 3, 2), / sqrt(3)."""
     base = [0.995, 0.995, 0.995]
     better = [0.9952, 0.9951, 0.9953]
     (bn_gn, *_) = compare_by_seeds({"bn": better, "gn": base, "ln": base})
-    assert bn_gn.interval.low == pytest.approx((2 - 4.30265 / 3**0.5) * 1e-4, rel=1e-4)
-    assert bn_gn.interval.high == pytest.approx((2 + 4.30265 / 3**0.5) * 1e-4, rel=1e-4)
+    assert bn_gn.interval.low == pytest.approx((2 - 7.64892 / 3**0.5) * 1e-4, rel=1e-4)
+    assert bn_gn.interval.high == pytest.approx((2 + 7.64892 / 3**0.5) * 1e-4, rel=1e-4)
 
 
 def test_direction_of_a_difference() -> None:
@@ -206,9 +210,28 @@ def test_the_seed_and_the_machine_are_not_of_the_recipe(params: Params) -> None:
 )
 def test_bad_table_of_seeds(content: str, params: Params, tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_bytes(content.encode("latin-1"))
-    with pytest.raises(PipelineError, match=r"s\.csv is no table of seeds .*; run `make seeds`"):
+    with pytest.raises(PipelineError, match=r"s\.csv is no table of seeds .*; restore it with"):
         read_seeds(params, tmp_path / "s.csv")
 
 
 def test_metrics_are_flat_numbers() -> None:
     assert all(field.type in (int, float) for field in dataclasses.fields(Metrics))
+
+
+def _results(metrics: dict[str, Metrics]) -> Results:
+    nothing = Split("test", torch.empty(0), torch.empty(0))
+    return Results({}, metrics, logits={}, software={}, activations={}, test=nothing)
+
+
+def test_seeds_of_another_machine_or_code_are_told(params: Params) -> None:
+    params = change(params, train__seed=3)
+    accuracy = {"bn": [0.5, 0.6], "gn": [0.7, 0.8], "ln": [0.1, 0.9]}
+    seeds = Seeds([1, 3], accuracy, accuracy)
+    same = {m: Metrics(accuracy[m][1], 0.1, 0.9, 0.1, 0.0, 1, 1) for m in MODELS}
+    assert describe_seeds(seeds, params, _results(same)) == ""
+    other = same | {"ln": dataclasses.replace(same["ln"], test_accuracy=0.9001)}
+    assert "seed 3 of ln is another than in this run" in describe_seeds(
+        seeds, params, _results(other)
+    )
+    assert describe_seeds(seeds, change(params, train__seed=0), _results(other)) == ""
+    assert "no two seeds of these parameters" in describe_seeds(None, params, _results(same))

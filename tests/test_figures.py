@@ -11,7 +11,7 @@ from stages.dataset import Split
 from stages.history import Epoch
 from stages.model import normalization_layer
 from stages.reporting import curves
-from stages.reporting.errors import draw_errors, find_errors
+from stages.reporting.errors import draw_errors, find_errors, find_overlaps
 from stages.reporting.normalization import draw_worked_example
 from stages.reporting.style import COLOURS, render_png
 from stages.scoring import Score
@@ -139,3 +139,23 @@ def test_same_figure_same_bytes(histories: dict[str, list[Epoch]]) -> None:
     first, second = (render_png(curves.draw_followed_loss(histories), 72) for _ in range(2))
     assert first == second
     assert b"Software" not in first
+
+
+def test_overlaps_by_hand(test_split: Split) -> None:
+    wrong = {"bn": {1: 2.0, 2: 3.0, 3: 1.0, 9: 4.0}, "gn": {3: 2.0, 2: 1.0}, "ln": {4: 1.0, 3: 1.0}}
+    logits = {
+        model: _logits(
+            test_split,
+            {i: ((int(test_split.labels[i]) + 1) % 10, margin) for i, margin in margins.items()},
+        )
+        for model, margins in wrong.items()
+    }
+    found = find_overlaps(logits, test_split.labels)
+    assert {models: indices for models, indices in found.items() if indices} == {
+        ("bn", "gn", "ln"): [3],
+        ("bn", "gn"): [2],
+        ("bn",): [9, 1],  # the most confident first
+        ("ln",): [4],
+    }
+    assert next(iter(found)) == ("bn", "gn", "ln")
+    assert len(found) == 7

@@ -8,7 +8,7 @@ from stages.errors import PipelineError
 from stages.model import NORMALIZATIONS, build_network, count_parameters, normalization_layer
 from tests.conftest import ROOT
 
-# The table of the README: the output's channels, height and width after each part.
+# As in the comments of the network: the output's channels, height and width after each part.
 SHAPES = {
     "block1": (8, 26, 26),
     "block2": (16, 24, 24),

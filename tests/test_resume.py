@@ -41,7 +41,9 @@ def test_own_state_is_gone_on_from(
     assert state.path.exists()
 
 
-@pytest.mark.parametrize("fault", ["another owner", "a changed weight", "a weight left out", "cut"])
+@pytest.mark.parametrize(
+    "fault", ["another owner", "a changed weight", "a changed score", "a weight left out", "cut"]
+)
 def test_any_other_state_is_removed_and_changes_nothing(
     fault: str, training: Training, params: Params, small_dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -52,6 +54,8 @@ def test_any_other_state_is_removed_and_changes_nothing(
         metadata["owner"] = "somebody"
     elif fault == "a changed weight":
         next(value for key, value in tensors.items() if key.startswith("network")).mul_(2)
+    elif fault == "a changed score":
+        metadata["epochs"][0]["followed"]["accuracy"] = 1.0
     elif fault == "a weight left out":
         tensors.popitem()
     write_tensors(state.path, tensors, metadata)

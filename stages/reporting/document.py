@@ -13,7 +13,7 @@ from torchvision.io import encode_png
 from stages.activations import NUM_IMAGES
 from stages.params import MODELS, Params, flatten
 from stages.provenance import describe_report, read_pins
-from stages.reporting.errors import SHOWN, calibration_error, count_overlaps, find_errors, predict
+from stages.reporting.errors import SHOWN, calibration_error, find_errors, find_overlaps, predict
 from stages.reporting.evidence import (
     answer,
     compare_by_images,
@@ -25,7 +25,7 @@ from stages.reporting.evidence import (
 )
 from stages.reporting.pictures import Picture
 from stages.reporting.results import Results
-from stages.reporting.seeds import Seeds
+from stages.reporting.seeds import Seeds, describe_seeds
 from stages.reporting.statistics import Interval, proportion_interval
 from stages.reporting.style import COLOURS, NAMES, render_svg
 
@@ -64,7 +64,12 @@ def render_page(
 ) -> str:
     """Fill the template of reports/index.html, which holds everything in itself."""
     mistakes = {model: _mistakes(model, results) for model in MODELS}
-    return _render("index.html.j2", params, results, seeds, pictures, mistakes=mistakes)
+    overlaps = {
+        models: [x for x in mistakes[models[0]] if x.index in set(indices)]
+        for models, indices in find_overlaps(results.logits, results.test.labels).items()
+    }
+    more = {"mistakes": mistakes, "overlaps": overlaps}
+    return _render("index.html.j2", params, results, seeds, pictures, **more)
 
 
 def _render(
@@ -95,6 +100,7 @@ def _render(
         results=results,
         rows={model: _row(model, results) for model in MODELS},
         seeds=seeds,
+        about_seeds=describe_seeds(seeds, params, results),
         stdev=stdev,
         evidence=evidence,
         answer=answer(evidence),
@@ -102,7 +108,6 @@ def _render(
         of_one_run=_describe_one_run(results),
         pictures={picture.name: picture for picture in pictures},
         **more,
-        overlaps=count_overlaps(results.logits, results.test.labels),
         shown=SHOWN,
         num_observed=len(results.test.images[:NUM_IMAGES]),
         pins=read_pins(),

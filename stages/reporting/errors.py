@@ -1,6 +1,5 @@
 """What the models get wrong."""
 
-from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -84,32 +83,39 @@ def _draw_digit(axes: Axes, image: torch.Tensor) -> None:
         spine.set(visible=True, color=GREY)
 
 
-def count_overlaps(
+def find_overlaps(
     logits: dict[str, torch.Tensor], labels: torch.Tensor
-) -> dict[tuple[str, ...], int]:
-    """Count the images that exactly each set of models gets wrong, all models first.
+) -> dict[tuple[str, ...], list[int]]:
+    """Find the images that exactly each set of models gets wrong, all models first.
 
     Args:
         logits: by model, [N, 10].
         labels: [N].
+
+    Returns:
+        Indices, in the order of the confidence of the set's first model.
     """
-    wrong = {model: set(find_errors(x, labels).tolist()) for model, x in logits.items()}
-    sets = Counter(
-        tuple(model for model in MODELS if index in wrong[model])
-        for index in set.union(*wrong.values())
-    )
-    every = [c for size in (3, 2, 1) for c in combinations(MODELS, size)]
-    return {models: sets[models] for models in every}
+    wrong = {model: dict.fromkeys(find_errors(x, labels).tolist()) for model, x in logits.items()}
+    overlaps: dict[tuple[str, ...], list[int]] = {
+        models: [] for size in (3, 2, 1) for models in combinations(MODELS, size)
+    }
+    for model, indices in wrong.items():
+        for index in indices:
+            models = tuple(other for other in MODELS if index in wrong[other])
+            if models[0] == model:
+                overlaps[models].append(index)
+    return overlaps
 
 
-def draw_overlaps(overlaps: dict[tuple[str, ...], int]) -> Figure:
+def draw_overlaps(overlaps: dict[tuple[str, ...], list[int]]) -> Figure:
     """Draw how many images exactly each set of models gets wrong."""
+    counts = [len(indices) for indices in overlaps.values()]
     with figure_style():
         figure, axes = subplots(6.4, 3.8)
-        for row, count in enumerate(overlaps.values()):
+        for row, count in enumerate(counts):
             axes.barh(row, count, color=GREY, height=0.6)
             axes.text(count, row, f" {count}", va="center")
-        widest = max(overlaps.values(), default=1) or 1
+        widest = max(counts) or 1
         for column, model in enumerate(MODELS):
             x = -widest * 0.08 * (len(MODELS) - column)
             axes.text(x, -0.9, model, ha="center", color=COLOURS[model], fontweight="bold")

@@ -30,7 +30,8 @@ class Comparison:
     first: str
     second: str
     difference: float  # first minus second
-    interval: Interval | None  # of the difference, where runs with several seeds give one
+    # Of the difference, where runs with several seeds give one; holds for all pairs at once.
+    interval: Interval | None
     p_value: float
     needed: int | None  # seeds or images that would show a difference of this size
 
@@ -127,7 +128,7 @@ def compare_by_seeds(values: dict[str, list[float]]) -> list[Comparison]:
             first,
             second,
             difference=mean(x),
-            interval=mean_interval(x),
+            interval=mean_interval(x, len(PAIRS)),
             p_value=p_value,
             needed=count_needed_seeds(x, len(PAIRS)),
         )
@@ -199,7 +200,8 @@ def _needed(comparison: Comparison, unit: str) -> str:
     if comparison.needed is None:
         return ""
     each = " of each" if unit == "seeds" else ""
-    return f"; to show a difference of this size takes about {comparison.needed:,} {unit}{each}"
+    rounded = round(comparison.needed, 1 - len(str(comparison.needed)))
+    return f"; if it is what it seems, to show it takes about {rounded:,} {unit}{each}"
 
 
 def format_p(p_value: float) -> str:
@@ -242,6 +244,16 @@ def answer(evidence: Evidence) -> str:
         )
     widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
     return (
-        f"Use any of the three: no difference of test accuracy is shown. {basis}: {accuracies}; "
-        f"{describe_difference(widest)}{_needed(widest, evidence.unit)}.{caution}"
+        f"Use any of the three: no difference of test accuracy is shown{_bound(evidence)}. "
+        f"{basis}: {accuracies}; {describe_difference(widest)}"
+        f"{_needed(widest, evidence.unit)}.{caution}"
     )
+
+
+def _bound(evidence: Evidence) -> str:
+    """Say how large a difference the intervals leave possible, where all pairs have one."""
+    intervals = [x.interval for x in evidence.by_accuracy if x.interval is not None]
+    if len(intervals) < len(PAIRS):
+        return ""
+    largest = max(max(-interval.low, interval.high) for interval in intervals)
+    return f", and with 95 % confidence none is above {format_points(largest)}"

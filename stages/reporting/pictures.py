@@ -52,8 +52,8 @@ def _errors(results: Results) -> Iterator[Picture]:
         yield Picture(f"errors_{model}", figure, text)
         figure = errors.draw_confusions(model, logits[model], labels)
         yield Picture(f"confusions_{model}", figure, f"True and predicted digits of {model}")
-    overlaps = errors.count_overlaps(logits, labels)
-    counts = ", ".join(f"{' and '.join(models)}: {count}" for models, count in overlaps.items())
+    overlaps = errors.find_overlaps(logits, labels)
+    counts = ", ".join(f"{' and '.join(models)}: {len(x)}" for models, x in overlaps.items())
     text = f"Test images that exactly these models get wrong: {counts}"
     yield Picture("overlaps", errors.draw_overlaps(overlaps), text)
     text = "Test accuracy of bn, gn and ln on each digit with 95 % intervals"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from stages.activations import Observed, activations_path, read_activations
+from stages.activations import Observed, read_activations
 from stages.dataset import Split, read_split
 from stages.errors import PipelineError
 from stages.history import JOINED_PATH, Epoch, read_joined
@@ -57,6 +57,6 @@ def read_results() -> Results:
         metrics=metrics,
         logits={model: one.logits for model, one in predictions.items()},
         software={model: one.software for model, one in predictions.items()},
-        activations={model: read_activations(activations_path(model)) for model in MODELS},
+        activations={model: read_activations(model) for model in MODELS},
         test=test,
     )

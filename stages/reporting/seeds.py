@@ -9,6 +9,7 @@ from stages.errors import PipelineError
 from stages.files import read_bytes
 from stages.params import MODELS, Params
 from stages.recipe import recipe_digest
+from stages.reporting.results import Results
 
 SEEDS_PATH = Path("reports/seeds.csv")
 
@@ -43,7 +44,7 @@ def read_seeds(params: Params, path: Path = SEEDS_PATH) -> Seeds | None:
     Raises:
         PipelineError: the file is missing, damaged, or holds something else.
     """
-    remedy = "run `make seeds`"
+    remedy = f"restore it with `git checkout {path}`, or remove it and run `make seeds`"
     accuracies: dict[str, dict[int, tuple[float, float]]] = {model: {} for model in MODELS}
     try:
         for row in csv.DictReader(io.StringIO(read_bytes(path, remedy).decode())):
@@ -63,3 +64,27 @@ def read_seeds(params: Params, path: Path = SEEDS_PATH) -> Seeds | None:
         {model: [accuracies[model][seed][i] for seed in seeds] for model in MODELS} for i in (0, 1)
     )
     return Seeds(seeds, test, train)
+
+
+def describe_seeds(seeds: Seeds | None, params: Params, results: Results) -> str:
+    """Say what is amiss with the seeds beside the run that the report is about, "" if nothing."""
+    if seeds is None:
+        return (
+            f"{SEEDS_PATH} has no two seeds of these parameters for every model: this is one run "
+            "of each. `make seeds` trains five."
+        )
+    if params.train.seed not in seeds.seeds:
+        return ""
+    place = seeds.seeds.index(params.train.seed)
+    others = [
+        model
+        for model in MODELS
+        if abs(seeds.test_accuracy[model][place] - results.metrics[model].test_accuracy) > 1e-6
+    ]
+    if not others:
+        return ""
+    return (
+        f"In {SEEDS_PATH}, seed {params.train.seed} of {' and '.join(others)} is another than in "
+        "this run: the table was made by another type of machine, other versions or other code. "
+        "To make it anew, remove it and run `make seeds`."
+    )

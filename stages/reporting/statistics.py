@@ -17,7 +17,7 @@ POWER = 0.8  # with which a needed number of seeds or images would show a differ
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % confidence interval."""
+    """A confidence interval of a coverage of 95 %."""
 
     low: float
     high: float
@@ -28,13 +28,17 @@ def proportion_interval(count: int, total: int) -> Interval:
     return Interval(*map(float, proportion_confint(count, total, LEVEL, method="beta")))
 
 
-def mean_interval(values: list[float]) -> Interval:
-    """Return Student's interval of the mean of two or more ``values``."""
+def mean_interval(values: list[float], num_intervals: int) -> Interval | None:
+    """Return Student's interval of the mean of two or more ``values``.
+
+    It is one of ``num_intervals`` that hold all at once (Bonferroni). None where the values are
+    equal: accuracies come in steps, and a few equal ones leave their spread unknown.
+    """
     if np.ptp(values) == 0:
-        return Interval(float(values[0]), float(values[0]))
+        return None
     return Interval(
         *t.interval(
-            1 - LEVEL,
+            1 - LEVEL / num_intervals,
             len(values) - 1,
             loc=np.mean(values),
             scale=np.std(values, ddof=1) / math.sqrt(len(values)),
@@ -52,9 +56,12 @@ def p_of_disagreements(only_first: int, only_second: int) -> float:
 
 
 def p_of_mean_difference(differences: list[float]) -> float:
-    """Return the p-value of Student's paired test that the mean of ``differences`` is 0."""
+    """Return the p-value of Student's paired test that the mean of ``differences`` is 0.
+
+    It is 1 where all are equal: what their spread is, and so what they show, is then unknown.
+    """
     if np.ptp(differences) == 0:
-        return 1.0 if differences[0] == 0 else 0.0
+        return 1.0
     return float(ttest_1samp(differences, 0).pvalue)
 
 
@@ -67,14 +74,14 @@ def count_needed_seeds(differences: list[float], num_tests: int) -> int | None:
     """Return how many pairs of runs would show a mean difference of the size seen.
 
     At the strictest level that Holm's correction of ``num_tests`` tests asks for. None where
-    the mean difference is 0 and no number would.
+    the mean difference is 0 and no number would, or where the spread is unknown.
     """
     mean, deviation = abs(np.mean(differences)), np.std(differences, ddof=1)
-    if mean == 0:
+    if mean == 0 or np.ptp(differences) == 0:
         return None
-    effect = mean / max(deviation, mean * 1e-3)
+    effect = mean / deviation
     level = LEVEL / num_tests
-    numbers = range(2, 10**6)
+    numbers = range(2, 10**9)
     return numbers[
         bisect.bisect_left(
             numbers, POWER, hi=len(numbers) - 1, key=lambda n: TTestPower().power(effect, n, level)
