@@ -58,6 +58,13 @@ def change(params: Params, **changes: object) -> Params:
     return Params.model_validate(content)
 
 
+def with_param(text: str, key: str, value: object) -> str:
+    """Return ``text`` of a params.yaml with another value of ``key``, whatever it has."""
+    text, count = re.subn(rf"(?m)^(\s+{key}: )\S+", rf"\g<1>{value}", text)
+    assert count == 1, f"{key} stands {count} times"
+    return text
+
+
 class Project:
     """A copy of the project's files, committed in a repository of its own."""
 
@@ -91,9 +98,7 @@ class Project:
     def set_param(self, key: str, value: object) -> None:
         """Give the parameter ``key``, whatever its value is, another one."""
         path = self.folder / "params.yaml"
-        text, count = re.subn(rf"(?m)^(\s+{key}: )\S+", rf"\g<1>{value}", path.read_text())
-        assert count == 1, f"{key} does not stand once in {path}"
-        path.write_text(text)
+        path.write_text(with_param(path.read_text(), key, value))
 
     def write(self, file: str, content: bytes) -> None:
         (self.folder / file).write_bytes(content)

@@ -13,6 +13,11 @@ SOFTWARE = {"torch": "1.2.3"}
 
 
 @pytest.fixture
+def params(params: Params) -> Params:
+    return change(params, train__epochs=20, models__gn__channels_per_group=4)
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "gn.safetensors"
 

@@ -31,9 +31,7 @@ def test_order_of_tensors_and_keys_does_not_change_the_bytes(tmp_path: Path) -> 
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_bytes(path, b"old")
     path.with_name("file.tmp").mkdir()  # where the new content would go

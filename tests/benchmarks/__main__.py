@@ -55,7 +55,8 @@ def measure() -> dict[str, Any]:
             b[model] = ways_b[model].start()()
         rounds.append({"a": a, "b": b, "main_job": _run_together(together)})
     print("the limit, the breakdown and DVC", flush=True)
-    return _summarize(rounds) | _surroundings(rounds)
+    epochs = {"epochs": timed_params(1).train.epochs, "fast_epochs": _count_fast_epochs()}
+    return epochs | _summarize(rounds) | _surroundings(rounds)
 
 
 def _run_together(processes: list[Process]) -> float:
@@ -138,17 +139,20 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def _render(result: dict[str, Any]) -> str:
+def _count_fast_epochs() -> int:
     with (ROOT / "reports/fast.csv").open() as table:
-        fast = int(next(csv.DictReader(table))["train.epochs"])
+        return int(next(csv.DictReader(table))["train.epochs"])
+
+
+def render(result: dict[str, Any]) -> str:
+    """Return the tables of ``result``, the content of reports/benchmark.json, as Markdown."""
     text = Path(__file__).with_name("table.md.j2").read_text()
     template = Template(text, trim_blocks=True, lstrip_blocks=True)
-    whole = timed_params(1).train.epochs
-    return template.render(models=MODELS, fast_epochs=fast, epochs=whole, **result)
+    return template.render(models=MODELS, **result)
 
 
 if __name__ == "__main__":
     result = measure()
     (ROOT / "reports/benchmark.json").write_text(json.dumps(result, indent=2) + "\n")
-    (ROOT / "reports/benchmark.md").write_text(_render(result))
-    print(_render(result))
+    (ROOT / "reports/benchmark.md").write_text(render(result))
+    print(render(result))

@@ -33,6 +33,10 @@ def _params(old: str, new: str) -> Spoil:
     return lambda project: project.set(old, new)
 
 
+def _param(key: str, value: object) -> Spoil:
+    return lambda project: project.set_param(key, value)
+
+
 def _write(path: str, content: bytes) -> Spoil:
     return lambda project: project.write(path, content)
 
@@ -113,32 +117,32 @@ RETRAIN, PREPARE, EVALUATE = (
 HISTORY, PREDICTIONS = "models/gn.history.csv", "reports/predictions/gn.safetensors"
 
 PARAMS = [
-    Bad("epochs of 0", _params("epochs: 2 ", "epochs: 0 "), "evaluate", 2, "train.epochs is 0; allowed"),
-    Bad("epochs too many", _params("epochs: 2 ", "epochs: 1e9 "), "evaluate", 2, "train.epochs is 1000000000.0"),
-    Bad("epochs as text", _params("epochs: 2 ", "epochs: '2' "), "report", 2, "train.epochs is '2'; allowed"),
-    Bad("epochs as a list", _params("epochs: 2 ", "epochs: [2] "), "report", 2, r"train.epochs is \[2\]; allowed"),
+    Bad("epochs of 0", _param("epochs", "0"), "evaluate", 2, "train.epochs is 0; allowed"),
+    Bad("epochs too many", _param("epochs", "1e9"), "evaluate", 2, "train.epochs is 1000000000.0"),
+    Bad("epochs as text", _param("epochs", "'2'"), "report", 2, "train.epochs is '2'; allowed"),
+    Bad("epochs as a list", _param("epochs", "[2]"), "report", 2, r"train.epochs is \[2\]; allowed"),
     Bad("epochs left out", _params("  epochs: 2 ", "  # "), "train gn", 2, "train.epochs is missing; allowed"),
     Bad("epochs misspelt", _params("epochs: 2 ", "epoch: 2 "), "train gn", 2, "epoch is not a known key; did you mean epochs"),
     Bad("key twice", _params("  epochs: 2 ", "  epochs: 2\n  epochs: 3 "), "report", 2, "'epochs' stands twice"),
-    Bad("negative seed", _params("  seed: 0 ", "  seed: -1 "), "train bn", 2, "train.seed is -1; allowed"),
-    Bad("fractional seed", _params("  seed: 0 ", "  seed: 0.5 "), "train bn", 2, "train.seed is 0.5; allowed"),
-    Bad("no threads", _params("threads: 1 ", "threads: 0 "), "train bn", 2, "train.threads is 0; allowed"),
-    Bad("unknown device", _params("device: auto", "device: tpu"), "train bn", 2, "train.device is 'tpu'; allowed: auto"),
-    Bad("batches of 0", _params("batch_size: 64", "batch_size: 0"), "train bn", 2, "train.batch_size is 0; allowed"),
-    Bad("momentum of 1", _params("momentum: 0.9", "momentum: 1.0"), "train bn", 2, "train.momentum is 1.0; allowed"),
-    Bad("not a number", _params("momentum: 0.9", "momentum: .nan"), "train bn", 2, "train.momentum is '.nan'; allowed"),
-    Bad("infinite", _params("momentum: 0.9", "momentum: 1e400"), "train bn", 2, "train.momentum is inf; allowed"),
-    Bad("yes for true", _params("nesterov: ", "nesterov: yes #"), "train bn", 2, "train.nesterov is 'yes'; allowed"),
-    Bad("dropout of 1", _params("dropout: ", "dropout: 1 #"), "train bn", 2, "train.dropout is 1; allowed"),
-    Bad("average of 1", _params("weight_average: ", "weight_average: 1 #"), "train bn", 2, "weight_average is 1; allowed"),
-    Bad("negative angle", _params("rotation: ", "rotation: -5 #"), "train bn", 2, "rotation is -5; allowed"),
-    Bad("groups of 3", _params("per_group: 4", "per_group: 3"), "train gn", 2, "channels_per_group is 3; allowed: 1, 2 or 4"),
+    Bad("negative seed", _param("seed", "-1"), "train bn", 2, "train.seed is -1; allowed"),
+    Bad("fractional seed", _param("seed", "0.5"), "train bn", 2, "train.seed is 0.5; allowed"),
+    Bad("no threads", _param("threads", "0"), "train bn", 2, "train.threads is 0; allowed"),
+    Bad("unknown device", _param("device", "tpu"), "train bn", 2, "train.device is 'tpu'; allowed: auto"),
+    Bad("batches of 0", _param("batch_size", "0"), "train bn", 2, "train.batch_size is 0; allowed"),
+    Bad("momentum of 1", _param("momentum", "1.0"), "train bn", 2, "train.momentum is 1.0; allowed"),
+    Bad("not a number", _param("momentum", ".nan"), "train bn", 2, "train.momentum is '.nan'; allowed"),
+    Bad("infinite", _param("momentum", "1e400"), "train bn", 2, "train.momentum is inf; allowed"),
+    Bad("yes for true", _param("nesterov", "yes"), "train bn", 2, "train.nesterov is 'yes'; allowed"),
+    Bad("dropout of 1", _param("dropout", "1"), "train bn", 2, "train.dropout is 1; allowed"),
+    Bad("average of 1", _param("weight_average", "1"), "train bn", 2, "weight_average is 1; allowed"),
+    Bad("negative angle", _param("rotation", "-5"), "train bn", 2, "rotation is -5; allowed"),
+    Bad("groups of 3", _param("channels_per_group", "3"), "train gn", 2, "channels_per_group is 3; allowed: 1, 2 or 4"),
     Bad("groups for ln", _params("  ln:", "  ln:\n    channels_per_group: 4\n   #"), "train ln", 2, "models.ln.channels_per_group is not"),
     Bad("fourth model", _params("  gn:", "  xn:\n    l1: 0\n  gn:"), "train gn", 2, "models.xn is not a known key"),
     Bad("model left out", _params("  gn:", "  hn:"), "train gn", 2, "models.hn is not a known key; allowed: bn, gn, ln"),
     Bad("unknown section", _params("\nreport:", "\nextras: {}\nreport:"), "report", 2, "extras is not a known key"),
-    Bad("all held out", _params("validation_images: 57000", "validation_images: 60000"), "prepare_data", 2, "validation_images is 60000"),
-    Bad("tiny figures", _params("dots_per_inch: ", "dots_per_inch: 1 #"), "report", 2, "dots_per_inch is 1; allowed"),
+    Bad("all held out", _param("validation_images", "60000"), "prepare_data", 2, "validation_images is 60000"),
+    Bad("tiny figures", _param("dots_per_inch", "1"), "report", 2, "dots_per_inch is 1; allowed"),
     Bad("no YAML", _write("params.yaml", b"train: ["), "report", 2, "params.yaml is not valid YAML: while parsing"),
     Bad("a tab", _write("params.yaml", b"train:\n\tepochs: 2"), "report", 2, "is not valid YAML: while scanning"),
     Bad("Python in YAML", _write("params.yaml", b"!!python/object/apply:os.system ['touch pwned']"), "report", 2, "is not valid YAML: could not determine"),
@@ -178,8 +182,8 @@ TRAINED = [
     Bad("no checkpoint", _remove(GN), "evaluate", 1, f"gn.safetensors is missing; {RETRAIN}"),
     Bad("checkpoint cut", _cut(GN, 0.7), "evaluate", 1, f"gn.safetensors is damaged .*{RETRAIN}"),
     Bad("checkpoint of ln", _copy("models/ln.safetensors", GN), "evaluate", 1, "was trained with model ln, not gn"),
-    Bad("other parameters", _params("label_smoothing: 0 ", "label_smoothing: 0.3 "), "evaluate", 1, "was trained with train.label_smoothing 0.0, not 0.3"),
-    Bad("other groups", _params("per_group: 4", "per_group: 2"), "evaluate", 1, "own.channels_per_group 4, not 2"),
+    Bad("other parameters", _param("label_smoothing", "0.3"), "evaluate", 1, r"was trained with train.label_smoothing [\d.]+, not 0.3"),
+    Bad("other groups", _param("channels_per_group", "2"), "evaluate", 1, "own.channels_per_group 4, not 2"),
     Bad("weight missing", _tensors(GN, lambda t, _: t.pop("squeeze.weight")), "evaluate", 1, "holds other tensors than a gn network"),
     Bad("weight too many", _tensors(GN, lambda t, _: t.update(x=torch.zeros(1))), "evaluate", 1, "holds other tensors than a gn network"),
     Bad("weight of NaN", _tensors(GN, lambda t, _: t["squeeze.weight"].fill_(torch.nan)), "evaluate", 1, "holds numbers that are not finite"),
@@ -209,10 +213,14 @@ EVALUATED = [
     Bad("too few predictions", _tensors(PREDICTIONS, lambda t, _: t.update(logits=t["logits"][:7])), "report", 1, r"'logits' is torch.float32 \[7, 10\]"),
     Bad("joined history cut", _write("reports/history.csv", b"model,split\nbn,test\n"), "report", 1, "history.csv is no joined history"),
     Bad("model missing in it", _write("reports/history.csv", b"model,split,epoch,learning_rate,loss,accuracy\n"), "report", 1, r"history.csv has the models \[\]"),
+    Bad("activations of ln", _copy("reports/activations/ln.safetensors", "reports/activations/gn.safetensors"), "report", 1, "gn.safetensors is of model ln, not gn"),
+    Bad("activations of too few channels", _tensors("reports/activations/bn.safetensors", lambda t, _: t.update({"block2.running_mean": t["block2.running_mean"][:3]})), "report", 1, r"running_mean' is torch.float32 \[3\], not"),
     Bad("activations cut", _cut("reports/activations/gn.safetensors", 0.5), "report", 1, "gn.safetensors is damaged"),
-    Bad("no seeds", _remove("reports/seeds.csv"), "report", 1, "seeds.csv is missing; run `make seeds`"),
+    Bad("no seeds", _remove("reports/seeds.csv"), "report", 1, "seeds.csv is missing; restore it"),
     Bad("seeds of text", _write("reports/seeds.csv", b"model,seed,test_accuracy,train_accuracy,recipe\nbn,0,a,b,c\n"), "report", 1, "seeds.csv is no table of seeds"),
     Bad("no worked example", _remove("data/worked_example.json"), "report", 1, "worked_example.json is missing; restore it"),
+    Bad("worked example of NaN", _replace("data/worked_example.json", "[[[-1,", "[[[NaN,"), "report", 1, "not 4x4x2x2 finite numbers"),
+    Bad("nested worked example", _write("data/worked_example.json", b"[" * 60_000), "report", 1, "worked_example.json is no valid JSON"),
     Bad("another lock file", _write("dvc.lock", b"stages: 3"), "report", 1, "dvc.lock is no lock file"),
 ]  # fmt: skip
 PLACES = [
@@ -229,6 +237,8 @@ PLACES = [
     Bad("table of bytes", _write("t.csv", b"model,seed\nbn,\xff\n"), "study t.csv", 1, "t.csv is no CSV file"),
     Bad("table with half a list", _write("t.csv", b"model,seed,train.epochs\nbn,1,[1\n"), "study t.csv", 2, "column train.epochs has the value"),
     Bad("table with a key too deep", _write("t.csv", b"model,seed,train.epochs.x\nbn,1,1\n"), "study t.csv", 2, "train.epochs.x names no parameter"),
+    Bad("table with a wrong result", _write("t.csv", b"model,seed,test_accuracy,recipe\nbn,1,high,x\n"), "study t.csv", 1, "a row has the test_accuracy 'high'"),
+    Bad("table of two splits", _write("t.csv", b"model,seed,data.validation_images\nbn,1,0\nbn,1,100\n"), "study t.csv", 1, "make two tables"),
     Bad("negative seeds", lambda project: None, "study t.csv --seeds -3", 2, "--seeds is -3"),
     Bad("table with a wrong key", _write("t.csv", b"model,seed,train.epoch\nbn,1,3\n"), "study t.csv", 2, "train.epoch is not a known key"),
 ]  # fmt: skip
@@ -239,6 +249,7 @@ ALL = PARAMS + RAW + PREPARED + TRAINED + EVALUATED + PLACES
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("finished"))
     project.make_small(epochs=2)
+    project.set_param("channels_per_group", 4)
     project.run("dvc", "repro")
     return project
 

@@ -17,7 +17,7 @@ from stages.params import MODELS
 from tests.conftest import Project
 
 EPOCHS = 2
-TARGETS = ("dvc alone", "the stage alone", "all at once")
+TARGETS = ("dvc alone", "all at once", "the stage alone")
 
 
 @dataclass(frozen=True)
