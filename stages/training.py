@@ -14,6 +14,7 @@ from stages.cuda_graph import GraphedStep
 from stages.dataset import Dataset
 from stages.errors import PipelineError
 from stages.history import Epoch
+from stages.memory_layout import lay_out
 from stages.model import convolution_weights
 from stages.params import Params
 from stages.schedule import one_cycle
@@ -45,9 +46,7 @@ class Training:
         self._labels = dataset.train.labels.to(device).long()
 
         torch.manual_seed(epoch_seed(self._recipe.seed, 0))
-        network = network_for(model, params)
-        # oneDNN convolves channels-last activations without reordering them.
-        self._network = network.to(device, memory_format=torch.channels_last)
+        self._network = lay_out(network_for(model, params), device, self._recipe.threads)
         decay, is_cuda = self._recipe.weight_average, device.type == "cuda"
         self._average = WeightAverage(self._network, decay) if decay > 0 else None
         # As a tensor, a recorded step reads its present value.
