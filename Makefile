@@ -14,7 +14,7 @@ lint: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-# The studies beside the main job: each trains what its table lacks, then draws the report anew.
+# The studies beside the main job: each trains what its table lacks. The report shows the seeds.
 seeds: .venv/ready
 	$(BIN)/python -m stages.study reports/seeds.csv --seeds 5
 	$(BIN)/dvc repro

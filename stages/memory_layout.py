@@ -9,10 +9,9 @@ _CACHE_LINE = 64 // 4  # float32 numbers
 def lay_out(network: nn.Module, device: torch.device, threads: int) -> nn.Module:
     """Move ``network`` to ``device`` and have its activations laid out as its steps are fastest.
 
-    Channels last, which oneDNN convolves without reordering, but for batch normalization of
-    few channels by several threads: in its backward pass each thread adds up one number a
-    channel, the threads' numbers share a cache line, and they wait for one another (three
-    times as long as one thread alone).
+    Channels last, which oneDNN convolves without reordering, but for batch normalization by
+    several threads: in its backward pass each thread adds up one number a channel, and where
+    these are too few to fill a cache line the threads slow each other to below one alone.
     """
     network = network.to(device, memory_format=torch.channels_last)
     if device.type == "cpu" and threads > 1:

@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,14 @@ class Project:
     def environment() -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return os.environ | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Return once ``condition`` holds; fail where it does not within ``seconds``."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 @pytest.fixture(autouse=True)

@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +27,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def training(project: Project) -> Iterator[subprocess.Popen[str]]:
     """A training of bn that has begun, in a session of its own."""
     process = project.start(sys.executable, "-m", "stages.train", "bn")
-    _wait_for(lambda: (project.folder / ".resume/bn.safetensors").exists())
+    wait_for(lambda: (project.folder / ".resume/bn.safetensors").exists())
     yield process
     process.kill()
     process.wait()
     (project.folder / ".resume/bn.safetensors").unlink(missing_ok=True)
-
-
-def _wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_interrupt_is_one_line_and_130(training: subprocess.Popen[str]) -> None:
@@ -51,7 +43,7 @@ def test_interrupt_is_one_line_and_130(training: subprocess.Popen[str]) -> None:
 
 def test_interrupt_while_python_still_imports(project: Project) -> None:
     process = project.start(sys.executable, "-m", "stages.train", "gn")
-    _wait_for(lambda: "torch" in _mapped_files(process.pid))
+    wait_for(lambda: "torch" in _mapped_files(process.pid))
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -78,11 +70,11 @@ def test_second_training_of_a_model_is_refused(
 def test_training_ends_with_the_process_that_started_it(environment: str, project: Project) -> None:
     script = f"{environment}{sys.executable} -m stages.train bn; true"
     starter = project.start("sh", "-c", script)
-    _wait_for(lambda: len(psutil.Process(starter.pid).children()) == 1)
+    wait_for(lambda: len(psutil.Process(starter.pid).children()) == 1)
     child = psutil.Process(starter.pid).children()[0]
-    _wait_for(lambda: (project.folder / ".resume/bn.safetensors").exists())
+    wait_for(lambda: (project.folder / ".resume/bn.safetensors").exists())
     os.kill(starter.pid, signal.SIGKILL)  # not reaped before the training has ended
-    _wait_for(lambda: not child.is_running(), seconds=5)
+    wait_for(lambda: not child.is_running(), seconds=5)
     starter.wait()
     assert "ends, since the process that started it is gone" in starter.stderr.read()
     (project.folder / ".resume/bn.safetensors").unlink()
@@ -94,7 +86,7 @@ def test_training_that_dvc_left_before_it_began_ends_too(project: Project) -> No
     starter = project.start("sh", "-c", script)
     child = psutil.Process(int(starter.stdout.readline()))
     starter.wait()
-    _wait_for(lambda: not child.is_running(), seconds=30)
+    wait_for(lambda: not child.is_running(), seconds=30)
     assert not (project.folder / ".resume/bn.safetensors").exists()
 
 

@@ -3,7 +3,6 @@
 import csv
 import re
 import signal
-import time
 from pathlib import Path
 
 import psutil
@@ -14,7 +13,7 @@ from stages.params import MODELS, Params
 from stages.recipe import recipe_digest
 from stages.study import _with_seeds, params_of
 from stages.summary import summarize
-from tests.conftest import Project, change
+from tests.conftest import Project, change, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +82,7 @@ def test_killed_study_ends_with_one_line(
     (project.folder / "k.csv").write_text("model,seed,train.epochs\nbn,0,1000\ngn,0,1000\n")
     study = project.start("python", "-m", "stages.study", "k.csv")
     parent = psutil.Process(study.pid)
-    end = time.monotonic() + 60
-    while not _workers(parent):
-        assert time.monotonic() < end, "no training has begun"
-        time.sleep(0.1)
+    wait_for(lambda: _workers(parent))
     workers = _workers(parent)
     (workers[0] if whom == "worker" else parent).send_signal(how)
     error = study.communicate(timeout=30)[1]

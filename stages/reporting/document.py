@@ -64,8 +64,9 @@ def render_page(
 ) -> str:
     """Fill the template of reports/index.html, which holds everything in itself."""
     mistakes = {model: _mistakes(model, results) for model in MODELS}
+    by_index = {model: {x.index: x for x in of_model} for model, of_model in mistakes.items()}
     overlaps = {
-        models: [x for x in mistakes[models[0]] if x.index in set(indices)]
+        models: [by_index[models[0]][index] for index in indices]
         for models, indices in find_overlaps(results.logits, results.test.labels).items()
     }
     more = {"mistakes": mistakes, "overlaps": overlaps}
