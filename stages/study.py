@@ -4,9 +4,9 @@ Each row is a training. The columns ``model`` (bn, gn or ln) and ``seed`` say wh
 named like a parameter (``train.batch_size``, or ``model.l1`` for that of the row's own model)
 holds a value that differs from params.yaml. The other columns are results:
 ``train_accuracy``, and ``test_loss`` and ``test_accuracy`` or those of the validation images, on
-clean images with the final weights (accuracies are fractions), and ``recipe``, a digest of all
-parameters but the seed. Rows without results, or with those of another recipe, are trained, as
-many at once as there are cores.
+clean images with the final weights (accuracies are fractions), and ``recipe``, a digest of the
+parameters that decide them beside the seed. Rows without results, or with those of another
+recipe, are trained, as many at once as there are cores.
 
     python -m stages.study reports/seeds.csv --seeds 5    # the rows of five seeds a model
     python -m stages.study reports/search/finalists.csv   # the rows that the file has
@@ -54,15 +54,16 @@ def main(path: Path, num_seeds: int) -> None:
     rows = _read_rows(path) if path.exists() or not num_seeds else []
     rows = _with_seeds(rows, num_seeds)
     _check_one_split(rows, params)
-    todo = [i for i, row in enumerate(rows) if row.get("recipe") != _digest(row, params)]
+    todo = [i for i, row in enumerate(rows) if not _is_done(row, params)]
+    for i in todo:  # the summary is of one recipe
+        rows[i] = {key: text for key, text in rows[i].items() if key not in RESULTS}
     print(f"{path}: {len(todo)} of {len(rows)} trainings to do", flush=True)
     failures = []
     for i, result in _train_rows({i: rows[i] for i in todo}, params, bool(num_seeds)):
-        plan = {key: text for key, text in rows[i].items() if key not in RESULTS}
         if isinstance(result, PipelineError):
-            failures.append(f"{plan}: {result}")
+            failures.append(f"{rows[i]}: {result}")
             continue
-        rows[i] = plan | result | {"recipe": _digest(plan, params)}
+        rows[i] |= result | {"recipe": _digest(rows[i], params)}
         _write_rows(path, rows)
         print(rows[i], flush=True)
     _write_rows(path, rows)
@@ -93,6 +94,11 @@ def params_of(row: Row, params: Params) -> Params:
             except ValueError:
                 raise ParamsError(f"the column {key} has the value {text!r}") from None
     return validate(content, f"the row {row}")
+
+
+def _is_done(row: Row, params: Params) -> bool:
+    split = "validation" if params_of(row, params).data.validation_images else "test"
+    return f"{split}_accuracy" in row and row.get("recipe") == _digest(row, params)
 
 
 def _digest(row: Row, params: Params) -> str:
@@ -188,8 +194,8 @@ def _read_rows(path: Path) -> list[Row]:
         for key in RESULTS[:-1]:
             if row.get(key) and not re.fullmatch(r"\d+\.\d+", row[key]):
                 raise PipelineError(
-                    f"{path}: a row has the {key} {row[key]!r}; restore it, or remove it and the "
-                    "row's recipe to have it trained again"
+                    f"{path}: a row has the {key} {row[key]!r}; restore it, or remove it to "
+                    "have the row trained again"
                 )
     return [{key: text for key, text in row.items() if text} for row in rows]
 

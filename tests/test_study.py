@@ -46,8 +46,11 @@ def test_rows_are_trained_once_and_as_the_stage_does(project: Project) -> None:
 
 
 def test_another_recipe_is_trained_again(project: Project) -> None:
-    (project.folder / "u.csv").write_text("model,seed,validation_accuracy,recipe\nbn,0,0.9,abc\n")
-    assert "1 of 1 trainings to do" in project.run("python", "-m", "stages.study", "u.csv")
+    """Also where the old results are those of other images: they do not stay beside new ones."""
+    table = project.folder / "u.csv"
+    table.write_text("model,seed,test_accuracy,recipe\nbn,0,0.9,abc\ngn,0,0.8,def\n")
+    assert "2 of 2 trainings to do" in project.run("python", "-m", "stages.study", "u.csv")
+    assert all(row["validation_accuracy"] and not row.get("test_accuracy") for row in _rows(table))
 
 
 def test_seeds_are_added_and_none_is_lost(tmp_path: Path) -> None:
