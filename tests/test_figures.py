@@ -10,8 +10,15 @@ from matplotlib.figure import Figure
 from stages.dataset import Split
 from stages.history import Epoch
 from stages.model import normalization_layer
+from stages.params import MODELS
 from stages.reporting import curves
-from stages.reporting.errors import draw_errors, find_errors, find_overlaps
+from stages.reporting.errors import (
+    count_confusions,
+    draw_confusions,
+    draw_errors,
+    find_errors,
+    find_overlaps,
+)
 from stages.reporting.normalization import draw_worked_example
 from stages.reporting.style import COLOURS, render_png
 from stages.scoring import Score
@@ -54,6 +61,8 @@ def test_curves(
         histories.items(), lines, stars, legend, strict=True
     ):
         values = [getattr(getattr(epoch, split), quantity) for epoch in epochs]
+        low, high = axes.get_ylim()
+        assert low <= min(values) <= max(values) <= high
         assert list(line.get_xdata()) == [1, 2, 3]
         assert list(line.get_ydata()) == values
         assert to_hex(line.get_color()).upper() == COLOURS[model]
@@ -72,8 +81,28 @@ def test_curves(
         "Training" if split == "train" else followed.title()
     )
     low, high = axes.get_ylim()
-    assert low <= min(values) <= max(values) <= high
     assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 3
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        curves.draw_followed_loss,
+        curves.draw_followed_accuracy,
+        curves.draw_training_loss,
+        curves.draw_training_accuracy,
+        curves.draw_first_epochs,
+    ],
+)
+def test_curves_of_a_perfect_model(draw: Callable[[curves.Histories], Figure]) -> None:
+    """All right, with a loss of 0, from the fifth epoch on: a few validation images can do that."""
+    scores = [Score(0.5 / i**9, 1 - 0.1 / i) for i in range(1, 5)] + [Score(0.0, 1.0)] * 4
+    epochs = [Epoch(i, 0.1, one, one, "validation") for i, one in enumerate(scores, start=1)]
+    figure = draw(dict.fromkeys(MODELS, epochs))
+    render_png(figure, 50)
+    axes = figure.axes[0]
+    low, high = axes.get_ylim()
+    assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 2
 
 
 def _logits(split: Split, wrong: dict[int, tuple[int, float]]) -> torch.Tensor:
@@ -117,6 +146,21 @@ def test_fewer_than_ten_errors_leave_the_rest_blank_and_say_so(test_split: Split
     figure = draw_errors("bn", _logits(test_split, {7: (digit, 1.0)}), test_split)
     assert [len(axes.images) for axes in figure.axes] == [1] + [0] * 9
     assert "only 1 in all" in figure.get_suptitle()
+
+
+def test_confusions_have_the_true_digit_as_row() -> None:
+    labels = torch.tensor([4, 4, 9, 0])
+    logits = torch.nn.functional.one_hot(torch.tensor([9, 9, 4, 0]), 10).float()
+    expected = torch.zeros(10, 10, dtype=torch.long)
+    expected[4, 9], expected[9, 4], expected[0, 0] = 2, 1, 1
+    assert torch.equal(count_confusions(logits, labels), expected)
+    axes = draw_confusions("ln", logits, labels).axes[0]
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (9, 4): "2",
+        (4, 9): "1",
+        (0, 0): "1",
+    }
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "true digit")
 
 
 @pytest.mark.parametrize(("normalization", "count"), [("batch", 4), ("group", 8), ("layer", 4)])

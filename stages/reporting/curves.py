@@ -12,6 +12,7 @@ from stages.reporting.style import COLOURS, MARKERS, PAPER, figure_style, subplo
 from stages.scoring import Score
 
 _FIRST = 5
+_LEAST = 1e-5  # of losses and error rates, which may be 0, on a logarithmic axis
 _SPARSE = {"bn": (0, 3), "gn": (1, 3), "ln": (2, 3)}  # markers of curves that may coincide
 Histories = Mapping[str, list[Epoch]]
 
@@ -87,7 +88,7 @@ def _draw_loss(histories: Histories, split: str, title: str) -> Figure:
         axes.set_yscale("log")
         _draw_models(axes, histories, lambda epoch: _score(epoch, split).loss, np.argmin, "{:.4f}")
         later = [_score(epoch, split).loss for epoch in _later_epochs(histories, split)]
-        axes.set_ylim(top=max(later) * 1.3 if later else None)
+        axes.set_ylim(top=_above(later) if later else None)
         axes.yaxis.set_major_locator(FixedLocator(_round_numbers(*axes.get_ylim())))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
@@ -102,7 +103,7 @@ def _draw_accuracy(histories: Histories, split: str, title: str) -> Figure:
         axes.set_yscale(
             "function",
             functions=(
-                lambda accuracy: -np.log10(np.maximum(1 - np.asarray(accuracy), 1e-5)),
+                lambda accuracy: -np.log10(np.maximum(1 - np.asarray(accuracy), _LEAST)),
                 lambda height: 1 - 10.0 ** -np.asarray(height),
             ),
         )
@@ -110,13 +111,17 @@ def _draw_accuracy(histories: Histories, split: str, title: str) -> Figure:
             axes, histories, lambda epoch: _score(epoch, split).accuracy, np.argmax, "{:.2%}"
         )
         later = [_score(epoch, split).accuracy for epoch in _later_epochs(histories, split)]
-        axes.set_ylim(bottom=1 - (1 - min(later)) * 1.3 if later else None)
+        axes.set_ylim(bottom=1 - _above([1 - share for share in later]) if later else None)
         low, high = axes.get_ylim()
         error_rates = np.array(_round_numbers(1 - high, 1 - low))
         axes.yaxis.set_major_locator(FixedLocator(1 - error_rates))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
         axes.legend(loc="lower right")
     return figure
+
+
+def _above(values: list[float]) -> float:
+    return max(1.3 * max(values), 10 * _LEAST)
 
 
 def _later_epochs(histories: Histories, split: str) -> list[Epoch]:
@@ -143,7 +148,8 @@ def _start(title: str, y_label: str, height: float = 4.2) -> tuple[Figure, Axes]
 
 def _round_numbers(low: float, high: float) -> list[float]:
     """Return round numbers within [low, high], evenly on a logarithmic axis."""
-    low = max(low, 1e-5)
+    low = max(low, _LEAST)
+    high = max(high, 10 * low)
     leading = (1, 1.5, 2, 3, 4, 5, 6, 8) if high / low < 20 else (1, 2, 3, 5)
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     numbers = [digit * 10.0**decade for decade in decades for digit in leading]
