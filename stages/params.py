@@ -54,6 +54,7 @@ class TrainParams(_Section):
     momentum: float = _number(0, 0.999, "of stochastic gradient descent")
     nesterov: bool = Field(description="true or false")
     warmup: float = _number(0, 1, "share of the steps in which the learning rate rises")
+    annealing: Literal["cos", "linear"] = Field(description="cos or linear")
     initial_divisor: float = _number(1, 1e6, "peak rate / first rate")
     final_divisor: float = _number(1, 1e9, "first rate / last rate")
     label_smoothing: float = _number(0, 0.9, "probability spread over all digits")

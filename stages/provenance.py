@@ -5,10 +5,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import yaml
 
 from stages.errors import PipelineError
 from stages.files import read_bytes
+from stages.yaml12 import load_yaml
 
 
 def describe_training(device: torch.device) -> dict[str, str]:
@@ -40,13 +40,14 @@ def read_pins(path: Path = Path("dvc.lock")) -> dict[str, str]:
         return {}
     remedy = "run `dvc repro`"
     try:
-        stages = yaml.safe_load(read_bytes(path, remedy))["stages"]
+        stages = load_yaml(read_bytes(path, remedy))["stages"]
         pins = {
             file["path"]: file["md5"]
             for name, stage in stages.items()
             if name == "prepare-data" or name.startswith("train-")
             for file in [*stage["deps"], *stage["outs"]]
+            if not file["path"].startswith("stages/")
         }
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        return dict(sorted(pins.items()))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise PipelineError(f"{path} is no lock file of DVC's ({error!r}); {remedy}") from None
-    return {name: md5 for name, md5 in sorted(pins.items()) if not name.startswith("stages/")}

@@ -20,7 +20,7 @@ def main() -> None:
     results, seeds = read_results(), read_seeds(params)
     pictures = draw_pictures(results)
     dots_per_inch = params.report.dots_per_inch
-    # All is made before anything is written: what cannot be made leaves the old report whole.
+    # All is made before anything is written: there is a whole report, or the old one.
     files = {
         "report.md": render_markdown(params, results, seeds, pictures).encode(),
         "index.html": render_page(params, results, seeds, pictures).encode(),

@@ -1,4 +1,4 @@
-"""The one-cycle learning rate (Smith and Topin 2018): up to a peak, then far down, by cosines."""
+"""The one-cycle learning rate (Smith and Topin 2018): up to a peak, then far down."""
 
 import torch
 
@@ -18,6 +18,7 @@ def one_cycle(peak: float, steps: int, params: TrainParams) -> list[float]:
         max_lr=peak,
         total_steps=steps,
         pct_start=rise,
+        anneal_strategy=params.annealing,
         div_factor=params.initial_divisor,
         final_div_factor=params.final_divisor,
         cycle_momentum=False,

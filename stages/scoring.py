@@ -8,7 +8,7 @@ from torch import nn
 
 from stages.dataset import Pixels, Split
 
-_BATCH = 500  # images at once: more do not fit a core's cache
+_BATCH = 500  # images at once
 
 
 @dataclass(frozen=True)

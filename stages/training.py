@@ -21,7 +21,7 @@ from stages.schedule import one_cycle
 from stages.scoring import Score, compute_logits, normalize, score
 from stages.weight_average import WeightAverage
 
-_AUGMENTED_AT_ONCE = 512  # images: fewer cost more calls, more do not fit a core's cache
+_AUGMENTED_AT_ONCE = 512  # images: fewer take more calls, more take more memory
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -1,4 +1,4 @@
-"""dvc.yaml against the code: what a stage declares is what its modules import and read."""
+"""dvc.yaml against the code: what a stage declares is what its modules import."""
 
 import ast
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from stages.params import MODELS, Params
+from stages.provenance import read_pins
 from tests.conftest import ROOT
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -67,6 +68,12 @@ def test_the_stages_are_the_six() -> None:
 def test_deps_are_the_imports(stage: str, script: str) -> None:
     imported = {_file(module) for module in _all_imports(f"stages.{script}")}
     assert _declared_files(stage) == imported
+
+
+def test_the_report_depends_on_what_it_names_the_contents_of() -> None:
+    pins = read_pins(ROOT / "dvc.lock")
+    assert {"data/raw", "models/bn.safetensors"} <= set(pins)
+    assert set(pins) <= set(PIPELINE["stages"]["report"]["deps"])
 
 
 def test_a_training_does_not_depend_on_the_report() -> None:

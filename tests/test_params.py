@@ -44,6 +44,7 @@ BAD = [
     ("momentum: 0.9", "momentum: .nan", r"train\.momentum is '\.nan'; allowed: a number"),
     ("momentum: 0.9", "momentum: 1e999", r"train\.momentum is inf; allowed: a number"),
     ("device: auto", "device: gpu", r"train\.device is 'gpu'; allowed: auto, cpu, cuda or mps"),
+    ("annealing: ", "annealing: step #", r"train\.annealing is 'step'; allowed: cos or linear"),
     ("nesterov: ", "nesterov: yes #", r"train\.nesterov is 'yes'; allowed: true or false"),
     ("rotation: ", "rotation: -1 #", r"train\.augmentation\.rotation is -1; allowed: .* degrees"),
     ("channels_per_group: 4", "channels_per_group: 3", r"per_group is 3; allowed: 1, 2 or 4"),

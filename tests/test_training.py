@@ -229,10 +229,15 @@ def test_divergence_is_one_line(params: Params, small_dataset: Dataset) -> None:
     ("steps", "warmup"),
     [(1, 0.3), (2, 0.3), (100, 0.3), (100, 0.0), (10, 1.0), (8, 0.125), (10, 0.1)],
 )
-def test_one_cycle_schedule(steps: int, warmup: float, params: Params) -> None:
-    """The closed form: two half cosines between first, peak and last learning rate."""
+@pytest.mark.parametrize("annealing", ["cos", "linear"])
+def test_one_cycle_schedule(annealing: str, steps: int, warmup: float, params: Params) -> None:
+    """The closed form: half cosines, or lines, between first, peak and last learning rate."""
     recipe = change(
-        params, train__warmup=warmup, train__initial_divisor=10, train__final_divisor=100
+        params,
+        train__annealing=annealing,
+        train__warmup=warmup,
+        train__initial_divisor=10,
+        train__final_divisor=100,
     ).train
     rates = one_cycle(0.4, steps, recipe)
     top = warmup * steps - 1
@@ -243,7 +248,8 @@ def test_one_cycle_schedule(steps: int, warmup: float, params: Params) -> None:
             low, high, share = 0.4, 0.04, step / top if top else 1.0
         else:
             low, high, share = 0.0004, 0.4, (step - top) / (steps - 1 - top)
-        expected = low + (high - low) * (1 + math.cos(math.pi * share)) / 2
+        height = (1 + math.cos(math.pi * share)) / 2 if annealing == "cos" else 1 - share
+        expected = low + (high - low) * height
         assert rate == pytest.approx(expected, rel=1e-6), step
     assert len(rates) == steps
 

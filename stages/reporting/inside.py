@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from stages.activations import Observed
+from stages.activations import NUM_IMAGES, Observed
 from stages.reporting.style import COLOURS, GREY, INK, MARKERS, NAMES, figure_style, subplots
 
 
@@ -33,7 +33,7 @@ def draw_activations(block: str, observed: dict[str, Observed]) -> Figure:
 
 
 def draw_running_statistics(observed: dict[str, Observed]) -> Figure:
-    """Draw batch normalization's running statistics against those of one batch, by channel."""
+    """Draw batch normalization's running statistics against those of clean images, by channel."""
     with figure_style():
         figure, panels = subplots(5.4, 6.2, 2)
         for axes, quantity in zip(panels, ("mean", "variance"), strict=True):
@@ -51,7 +51,7 @@ def draw_running_statistics(observed: dict[str, Observed]) -> Figure:
             axes.set(
                 title=f"{quantity.capitalize()} of each channel",
                 xlabel=f"running {quantity}, used to evaluate",
-                ylabel=f"{quantity} of one batch",
+                ylabel=f"{quantity}, {NUM_IMAGES} test images",
             )
             axes.legend(loc="upper left")
     return figure

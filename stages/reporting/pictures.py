@@ -83,5 +83,5 @@ def _inside(results: Results) -> Iterator[Picture]:
     yield Picture(
         "running_statistics",
         inside.draw_running_statistics(results.activations["bn"]),
-        "Mean and variance of each channel in one batch against batch normalization's running ones",
+        "Mean and variance of each channel on test images against batch normalization's own",
     )

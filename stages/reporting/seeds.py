@@ -85,6 +85,6 @@ def describe_seeds(seeds: Seeds | None, params: Params, results: Results) -> str
         return ""
     return (
         f"In {SEEDS_PATH}, seed {params.train.seed} of {' and '.join(others)} is another than in "
-        "this run: the table was made by another type of machine, other versions or other code. "
-        "To make it anew, remove it and run `make seeds`."
+        "this run: the table was made with other train.threads or train.device, or by another type "
+        "of machine, other versions or other code. To make it anew, remove it and run `make seeds`."
     )
