@@ -26,12 +26,13 @@ _RANGES = {
     "evaluation": (training, "compute_logits"),
     "average of the weights": (WeightAverage, "update"),
 }
-_KINDS = {  # parts of operators' names, the first that fits
+_LAYERS = {  # parts of operators' names
     "convolution": ("conv",),
-    "normalization": ("batch_norm", "group_norm", "GroupNorm"),
+    "normalization": ("batch_norm", "group_norm"),
     "pooling and activation": ("pool", "relu", "threshold", "clamp_min", "mean"),
-    "optimizer": ("Optimizer.", "_fused_sgd"),
 }
+_KINDS = _LAYERS | {"optimizer": ("Optimizer.", "_fused_sgd")}
+_EVALUATED_LAYERS = "evaluation's layers"
 
 
 def break_down(model: str, threads: int) -> dict[str, float]:
@@ -57,12 +58,13 @@ def _measure_shares(run: Training) -> dict[str, float]:
 
 def _kind(event: FunctionEvent) -> str:
     """Return the kind of the outermost event around ``event`` that has one."""
-    kind = "rest"
+    kinds = ["rest"]
     around: FunctionEvent | None = event
     while around is not None:
-        kind = _own_kind(around.name) or kind
+        kinds.append(_own_kind(around.name) or kinds[-1])
         around = around.cpu_parent
-    return kind
+    is_layer = any(kind in _LAYERS for kind in kinds)
+    return _EVALUATED_LAYERS if kinds[-1] == "evaluation" and is_layer else kinds[-1]
 
 
 def _own_kind(name: str) -> str | None:
