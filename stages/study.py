@@ -16,6 +16,7 @@ Beside the table stands its summary for people, of the same name with the ending
 
 import csv
 import io
+import os
 import re
 import signal
 from collections.abc import Iterator
@@ -121,7 +122,8 @@ def _train_rows(
         return
     workers = count_workers(params.train, len(rows))
     jobs = [(i, row["model"], params_of(row, params), with_test) for i, row in rows.items()]
-    with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker) as pool:
+    context, parent = get_context("spawn"), (os.getpid(),)
+    with ProcessPoolExecutor(workers, context, _prepare_worker, parent) as pool:
         try:
             for training in as_completed([pool.submit(_train, job) for job in jobs]):
                 yield training.result()
@@ -135,9 +137,11 @@ def _train_rows(
                 worker.terminate()
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     prepare_process()
+    if os.getppid() != parent:  # it was gone before this process could watch it
+        os._exit(1)
 
 
 def _train(job: tuple[int, str, Params, bool]) -> tuple[int, Row | PipelineError]:

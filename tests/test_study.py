@@ -94,12 +94,23 @@ def test_killed_study_ends_with_one_line(
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
 
-def _workers(study: psutil.Process) -> list[psutil.Process]:
-    """Return the processes of ``study`` that have begun."""
+def test_workers_end_with_a_study_that_was_killed_before_they_began(project: Project) -> None:
+    (project.folder / "k.csv").write_text("model,seed,train.epochs\nbn,0,1000\ngn,0,1000\n")
+    study = project.start("python", "-m", "stages.study", "k.csv")
+    parent = psutil.Process(study.pid)
+    wait_for(lambda: _workers(parent, seconds=0))
+    workers = _workers(parent, seconds=0)
+    parent.kill()
+    study.wait()
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
+
+
+def _workers(study: psutil.Process, seconds: float = 2) -> list[psutil.Process]:
+    """Return the processes of ``study`` that have worked for ``seconds``: 2 to have begun."""
     return [
         process
         for process in study.children()
-        if "spawn_main" in " ".join(process.cmdline()) and process.cpu_times().user > 2
+        if "spawn_main" in " ".join(process.cmdline()) and process.cpu_times().user >= seconds
     ]
 
 
