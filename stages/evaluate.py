@@ -40,8 +40,8 @@ def _read_whole_history(model: str, params: Params, split: str) -> list[Epoch]:
     epochs = read_history(path, model)
     if len(epochs) != params.train.epochs or epochs[0].followed_split != split:
         raise PipelineError(
-            f"{path} has {len(epochs)} epochs, followed by {epochs[0].followed_split} images, not "
-            f"{params.train.epochs} by {split} images; run `dvc repro train-{model}`"
+            f"{path} has {len(epochs)} epochs, scored on {epochs[0].followed_split} images, not "
+            f"{params.train.epochs} on {split} images; run `dvc repro train-{model}`"
         )
     return epochs
 

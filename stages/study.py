@@ -2,11 +2,11 @@
 
 Each row is a training. The columns ``model`` (bn, gn or ln) and ``seed`` say which; a column
 named like a parameter (``train.batch_size``, or ``model.l1`` for that of the row's own model)
-holds a value that differs from params.yaml. The other columns are results:
-``train_accuracy``, and ``test_loss`` and ``test_accuracy`` or those of the validation images, on
-clean images with the final weights (accuracies are fractions), and ``recipe``, a digest of the
-parameters that decide them beside the seed. Rows without results, or with those of another
-recipe, are trained, as many at once as there are cores.
+holds a value that differs from params.yaml. The other columns are results, of clean images and the
+final weights: ``train_accuracy``; ``test_loss`` and ``test_accuracy`` or, where some are held out,
+those of the validation images (with --seeds those of the test images too); and ``recipe``, a
+digest of the parameters that decide them beside the seed. Accuracies are fractions. Rows without
+results, or with those of another recipe, are trained, as many at once as there are cores.
 
     python -m stages.study reports/seeds.csv --seeds 5    # the rows of five seeds a model
     python -m stages.study reports/search/finalists.csv   # the rows that the file has
@@ -60,7 +60,7 @@ def main(path: Path, num_seeds: int) -> None:
         rows[i] = {key: text for key, text in rows[i].items() if key not in RESULTS}
     print(f"{path}: {len(todo)} of {len(rows)} trainings to do", flush=True)
     failures = []
-    for i, result in _train_rows({i: rows[i] for i in todo}, params, bool(num_seeds)):
+    for i, result in _train_rows({i: rows[i] for i in todo}, params, with_test=num_seeds > 0):
         if isinstance(result, PipelineError):
             failures.append(f"{rows[i]}: {result}")
             continue
@@ -221,5 +221,5 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=0, help="plan seeds 0 to N-1 of each model")
     arguments = parser.parse_args()
     if arguments.seeds < 0:
-        parser.error(f"--seeds is {arguments.seeds}; allowed: 1 or more")
+        parser.error(f"--seeds is {arguments.seeds}; allowed: 0 or more")
     run_as_command("study", lambda: main(arguments.table, arguments.seeds))

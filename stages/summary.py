@@ -18,7 +18,7 @@ def summarize(rows: Sequence[Row]) -> str:
     """Return a table of the finished ``rows``: a line a variant, a column a model.
 
     The first row's parameters are the base, written below; a variant is named by what differs
-    from them. Cells hold the mean accuracy on the images that the trainings were followed by, and,
+    from them. Cells hold the mean accuracy on the images that each epoch was scored on, and,
     of several seeds, the standard deviation.
     """
     done = [row for row in rows if row.get("recipe")]

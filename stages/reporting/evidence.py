@@ -137,7 +137,7 @@ def compare_by_seeds(values: dict[str, list[float]]) -> list[Comparison]:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Judge the claims that the original experiment made of one run each, and the pairs."""
+    """Judge the claims that the present values suggest, and that each pair differs."""
     by_accuracy, by_gap = evidence.by_accuracy, evidence.by_gap
     best = max(MODELS, key=evidence.test_accuracy.__getitem__)
     smallest = min(MODELS, key=evidence.accuracy_gap.__getitem__)
@@ -201,7 +201,7 @@ def _needed(comparison: Comparison, unit: str) -> str:
         return ""
     each = " of each" if unit == "seeds" else ""
     rounded = round(comparison.needed, 1 - len(str(comparison.needed)))
-    return f"; if it is what it seems, to show it takes about {rounded:,} {unit}{each}"
+    return f"; to show a difference of that size takes about {rounded:,} {unit}{each}"
 
 
 def format_p(p_value: float) -> str:

@@ -26,7 +26,7 @@ class Results:
 
     @property
     def followed_split(self) -> str:
-        """The split that the trainings were followed by: "test" or "validation"."""
+        """The split that each epoch was scored on: "test" or "validation"."""
         return next(iter(self.histories.values()))[0].followed_split
 
 

@@ -1,4 +1,7 @@
-"""A: the training as it is usually written, with torchvision's datasets and a DataLoader."""
+"""A: the training as it is usually written, with torchvision's datasets and a DataLoader.
+
+Its rotation takes the nearest pixel, which is torchvision's default; B's is bilinear.
+"""
 
 import resource
 import time
