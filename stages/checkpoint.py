@@ -31,7 +31,7 @@ def describe(model: str, params: Params) -> dict[str, Any]:
         "model": model,
         "normalization": MODELS[model],
         "train": params.train.model_dump(),
-        "own": params.models[model].model_dump(),
+        f"models.{model}": params.models[model].model_dump(),
     }
 
 

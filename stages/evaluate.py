@@ -5,6 +5,7 @@ from stages.checkpoint import checkpoint_path, read_checkpoint
 from stages.command import run_as_command
 from stages.dataset import read_dataset, read_split
 from stages.errors import PipelineError
+from stages.finished import forget_finished_trainings
 from stages.history import JOINED_PATH, Epoch, history_path, read_history, write_joined
 from stages.machine import set_up_machine
 from stages.metrics import measure, metrics_path, write_metrics
@@ -33,6 +34,7 @@ def main() -> None:
         write_activations(model, activations)
         print(f"{model}: test accuracy {metrics.test_accuracy:.2%}, {metrics.errors} errors")
     write_joined(JOINED_PATH, histories)
+    forget_finished_trainings()
 
 
 def _read_whole_history(model: str, params: Params, split: str) -> list[Epoch]:

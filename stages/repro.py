@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stages.command import run_as_command
 from stages.errors import PipelineError
+from stages.finished import forget_finished_trainings
 from stages.params import MODELS, load_params
 from stages.workers import count_workers
 
@@ -35,6 +36,7 @@ def main() -> None:
         if workers > 1:
             _train_side_by_side(children, stale, workers)
         _check(children.run("repro"), "dvc repro")
+    forget_finished_trainings()  # where evaluate had nothing to do
 
 
 def _have_stages_use_this_python() -> None:

@@ -14,14 +14,12 @@ from stages.checkpoint import describe
 from stages.dataset import Dataset
 from stages.errors import PipelineError
 from stages.files import read_tensors, write_tensors
+from stages.finished import STATES, finished_path
 from stages.history import Epoch
 from stages.params import Params
 from stages.provenance import describe_training
 from stages.scoring import Score
 from stages.training import Training
-
-# DVC removes a stage's outputs before it runs the stage; this folder it ignores.
-_FOLDER = Path(".resume")
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,9 @@ class SavedState:
 
         A state that is damaged, or of other parameters, data, code or machine, is removed.
         """
+        finished = finished_path(self.path)
+        if not self.path.exists() and finished.exists():
+            finished.replace(self.path)
         if not self.path.exists():
             return
         try:
@@ -56,8 +57,12 @@ class SavedState:
             print(f"{self.path}: ignored, for it is damaged ({error})", flush=True)
         self.remove()
 
+    def finish(self) -> None:
+        """Keep the state of a finished training until its outputs are recorded."""
+        self.path.replace(finished_path(self.path))
+
     def remove(self) -> None:
-        """Remove the state, as a finished training does."""
+        """Remove the state."""
         self.path.unlink(missing_ok=True)
 
 
@@ -77,7 +82,7 @@ def saved_state(model: str, params: Params, dataset: Dataset, device: torch.devi
             digest.update(Path(module.__file__).read_bytes())
     inputs = [describe(model, params), asdict(dataset.pixels), describe_training(device)]
     digest.update(json.dumps(inputs, sort_keys=True).encode())
-    return SavedState(_FOLDER / f"{model}.safetensors", digest.hexdigest())
+    return SavedState(STATES / f"{model}.safetensors", digest.hexdigest())
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], epochs: list[dict[str, Any]]) -> str:

@@ -29,7 +29,7 @@ def main(model: str) -> None:
     write_history(history_path(model), training.epochs)
     weights, software = training.result.state_dict(), describe_training(device)
     write_checkpoint(checkpoint_path(model), weights, model, params, software)
-    state.remove()
+    state.finish()
 
 
 if __name__ == "__main__":

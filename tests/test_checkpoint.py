@@ -51,7 +51,7 @@ def test_it_says_what_it_was_trained_with(params: Params, path: Path) -> None:
     _, metadata = read_tensors(path, "")
     assert metadata["normalization"] == "group"
     assert metadata["train"] == params.train.model_dump()
-    assert metadata["own"] == params.models.gn.model_dump()
+    assert metadata["models.gn"] == params.models.gn.model_dump()
     assert path.read_bytes().count(METADATA_KEY.encode()) == 2  # __metadata__ and the one key
 
 
@@ -60,7 +60,7 @@ def test_it_says_what_it_was_trained_with(params: Params, path: Path) -> None:
     [
         ({"train__epochs": 3}, "train.epochs 20, not 3"),
         ({"train__augmentation__scale": 0.5}, "train.augmentation.scale 0.*, not 0.5"),
-        ({"models__gn__channels_per_group": 2}, "own.channels_per_group 4, not 2"),
+        ({"models__gn__channels_per_group": 2}, r"models\.gn\.channels_per_group 4, not 2"),
     ],
 )
 def test_trained_with_other_params(

@@ -1,6 +1,7 @@
 """Stages as processes: their exit status, their one line, their one writer."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +40,13 @@ def test_interrupt_is_one_line_and_130(training: subprocess.Popen[str]) -> None:
     _, error = training.communicate(timeout=30)
     assert training.returncode == 130
     assert error == "train-bn: interrupted\n"
+
+
+def test_a_python_without_the_packages_is_named(project: Project) -> None:
+    bare = (sys.executable, "-S")  # without site-packages
+    run = project.try_run(*bare, "-m", "stages.train", "bn")
+    assert run.returncode == 1
+    assert re.fullmatch(r"\S+ has no psutil, pydantic, torch; activate \.venv .*\n", run.stderr)
 
 
 def test_interrupt_while_python_still_imports(project: Project) -> None:

@@ -169,6 +169,21 @@ def test_trainings_side_by_side_give_the_same_bytes(
     assert (other.folder / "dvc.lock").read_text() == (project.folder / "dvc.lock").read_text()
 
 
+def test_a_training_that_dvc_did_not_record_is_not_lost(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """DVC killed between the end of the stage and its record: it removes the outputs."""
+    other = Project(tmp_path_factory.mktemp("unrecorded"))
+    other.make_small(epochs=1)
+    other.run("dvc", "repro", "prepare-data")
+    assert "epoch 1/1:" in other.run("python", "-m", "stages.train", "gn")
+    output = other.run("dvc", "repro", "train-gn")
+    assert "going on after epoch 1" in output
+    assert "epoch 1/1:" not in output
+    for name in ("models/gn.safetensors", "models/gn.history.csv"):
+        assert (other.folder / name).read_bytes() == (project.folder / name).read_bytes()
+
+
 def test_nothing_is_left_behind(project: Project) -> None:
     assert list((project.folder / ".resume").iterdir()) == []
     assert list(project.folder.rglob("*.tmp")) == []

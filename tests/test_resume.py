@@ -41,6 +41,20 @@ def test_own_state_is_gone_on_from(
     assert state.path.exists()
 
 
+def test_a_finished_training_is_gone_on_from_too(
+    training: Training, params: Params, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    state = SavedState(tmp_path / "gn.safetensors", "owner")
+    training.run_epoch()
+    state.save(training)
+    state.finish()
+    assert not state.path.exists()
+    resumed = _fresh(params, small_dataset)
+    state.resume(resumed)
+    assert resumed.is_finished
+    assert torch.equal(_weights(resumed), _weights(training))
+
+
 @pytest.mark.parametrize(
     "fault", ["another owner", "a changed weight", "a changed score", "a weight left out", "cut"]
 )

@@ -183,7 +183,7 @@ TRAINED = [
     Bad("checkpoint cut", _cut(GN, 0.7), "evaluate", 1, f"gn.safetensors is damaged .*{RETRAIN}"),
     Bad("checkpoint of ln", _copy("models/ln.safetensors", GN), "evaluate", 1, "was trained with model ln, not gn"),
     Bad("other parameters", _param("label_smoothing", "0.3"), "evaluate", 1, r"was trained with train.label_smoothing [\d.]+, not 0.3"),
-    Bad("other groups", _param("channels_per_group", "2"), "evaluate", 1, "own.channels_per_group 4, not 2"),
+    Bad("other groups", _param("channels_per_group", "2"), "evaluate", 1, "models.gn.channels_per_group 4, not 2"),
     Bad("weight missing", _tensors(GN, lambda t, _: t.pop("squeeze.weight")), "evaluate", 1, "holds other tensors than a gn network"),
     Bad("weight too many", _tensors(GN, lambda t, _: t.update(x=torch.zeros(1))), "evaluate", 1, "holds other tensors than a gn network"),
     Bad("weight of NaN", _tensors(GN, lambda t, _: t["squeeze.weight"].fill_(torch.nan)), "evaluate", 1, "holds numbers that are not finite"),
