@@ -16,6 +16,6 @@ def finished_path(state: Path) -> Path:
 
 
 def forget_finished_trainings() -> None:
-    """Remove what a later stage shows to be recorded."""
+    """Remove the states of trainings whose outputs DVC has recorded: call it after their stages."""
     for path in STATES.glob("*.finished"):
         path.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ def set_up_machine(params: TrainParams) -> torch.device:
     torch.set_num_threads(params.threads)
     # Warnings only: CUDA has no deterministic backward pass of max-pooling.
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs a twentieth of a step
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing reads it
     torch.backends.cudnn.benchmark = False
     _keep_freed_memory()
     return _choose_device(params.device)

@@ -122,8 +122,9 @@ def _train_rows(
         return
     workers = count_workers(params.train, len(rows))
     jobs = [(i, row["model"], params_of(row, params), with_test) for i, row in rows.items()]
-    context, parent = get_context("spawn"), (os.getpid(),)
-    with ProcessPoolExecutor(workers, context, _prepare_worker, parent) as pool:
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), _prepare_worker, initargs=(os.getpid(),)
+    ) as pool:
         try:
             for training in as_completed([pool.submit(_train, job) for job in jobs]):
                 yield training.result()

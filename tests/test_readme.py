@@ -81,4 +81,4 @@ def test_commands_exist() -> None:
 
 
 def test_it_is_short() -> None:
-    assert len(README.splitlines()) <= 160
+    assert len(README.splitlines()) <= 140

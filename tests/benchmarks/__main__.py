@@ -148,7 +148,7 @@ def render(result: dict[str, Any]) -> str:
     """Return the tables of ``result``, the content of reports/benchmark.json, as Markdown."""
     text = Path(__file__).with_name("table.md.j2").read_text()
     template = Template(text, trim_blocks=True, lstrip_blocks=True)
-    return template.render(models=MODELS, **result)
+    return template.render(models=MODELS, loaders=LOADER_WORKERS, **result)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from tests.benchmarks.timing import time_call
 
 _IMAGES = 6_000  # with 1,000 test images: the proportion of the whole job
 _ROUNDS = 7
+_EVALUATION, _EVALUATED_LAYERS = "evaluation without its layers", "evaluation's layers"
 _RANGES = {
     "augmentation": (Training, "_augmented"),
-    "evaluation": (training, "compute_logits"),
+    _EVALUATION: (training, "compute_logits"),
     "average of the weights": (WeightAverage, "update"),
 }
 _LAYERS = {  # parts of operators' names
@@ -32,7 +33,6 @@ _LAYERS = {  # parts of operators' names
     "pooling and activation": ("pool", "relu", "threshold", "clamp_min", "mean"),
 }
 _KINDS = _LAYERS | {"optimizer": ("Optimizer.", "_fused_sgd")}
-_EVALUATED_LAYERS = "evaluation's layers"
 
 
 def break_down(model: str, threads: int) -> dict[str, float]:
@@ -64,7 +64,7 @@ def _kind(event: FunctionEvent) -> str:
         kinds.append(_own_kind(around.name) or kinds[-1])
         around = around.cpu_parent
     is_layer = any(kind in _LAYERS for kind in kinds)
-    return _EVALUATED_LAYERS if kinds[-1] == "evaluation" and is_layer else kinds[-1]
+    return _EVALUATED_LAYERS if kinds[-1] == _EVALUATION and is_layer else kinds[-1]
 
 
 def _own_kind(name: str) -> str | None:
