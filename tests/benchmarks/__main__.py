@@ -21,7 +21,7 @@ from tests.benchmarks.limit import least_seconds, matmul_rate
 from tests.benchmarks.overhead import measure_overhead
 from tests.benchmarks.timing import ROOT, TRAIN_IMAGES, Timing, time_call, timed_params
 
-ROUNDS = 5
+ROUNDS = 7
 CORES = torch.get_num_threads()
 LOADER_WORKERS = (0, 2)  # of A; the better counts
 
