@@ -40,8 +40,8 @@ def break_down(model: str, threads: int) -> dict[str, float]:
     run = prepare(model, threads, _IMAGES, num_test_images=_IMAGES // 6)
     seconds, operations = [], []
     for _ in range(_ROUNDS):
-        run.epochs.clear()  # there are more rounds than epochs
-        run.run_epoch()  # slower than others: the profiler's work on the last round took its caches
+        run.epochs.clear()  # the rounds take more epochs than there are
+        run.run_epoch()  # slower than others, for it follows the profiler's work on the last round
         seconds.append(time_call(run.run_epoch))
         operations.append(_profile(run))
     fastest = min(operations, key=lambda kinds: sum(kinds.values()))
