@@ -51,7 +51,8 @@ class TrainParams(_Section):
     threads: int = _number(1, 256, "threads of one training")
     epochs: int = _number(1, 1_000, "passes over the training images")
     batch_size: int = _number(1, 10_000, "images in a step")
-    momentum: float = _number(0, 0.999, "of stochastic gradient descent")
+    optimizer: Literal["soap", "sgd"] = Field(description="soap or sgd")
+    momentum: float = _number(0, 0.999, "decay a step of the gradients' running mean")
     nesterov: bool = Field(description="true or false")
     warmup: float = _number(0, 1, "share of the steps in which the learning rate rises")
     annealing: Literal["cos", "linear"] = Field(description="cos or linear")
@@ -63,9 +64,12 @@ class TrainParams(_Section):
     augmentation: AugmentationParams
 
     @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> "TrainParams":
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("train.nesterov is true: Nesterov's update needs a momentum above 0")
+    def _nesterov_needs_sgd_with_momentum(self) -> "TrainParams":
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ValueError(
+                "train.nesterov is true: Nesterov's update needs the optimizer sgd and a momentum "
+                "above 0"
+            )
         return self
 
 
@@ -74,7 +78,7 @@ class ModelParams(_Section):
 
     learning_rate: float = _number(1e-6, 10, "the peak of the one-cycle schedule")
     l1: float = _number(0, 1, "factor of the sum of absolute convolution weights in the loss")
-    weight_decay: float = _number(0, 1, "factor of the weights added to their gradient (L2)")
+    weight_decay: float = _number(0, 1, "times the rate, the share of the weights taken off a step")
 
 
 class GroupModelParams(ModelParams):

@@ -16,9 +16,11 @@ from stages.errors import PipelineError
 from stages.history import Epoch
 from stages.memory_layout import lay_out
 from stages.model import convolution_weights
+from stages.optimizer import build_optimizer, restore, set_rate, state_of
 from stages.params import Params
 from stages.schedule import one_cycle
 from stages.scoring import Score, compute_logits, normalize, score
+from stages.soap import STEPS_PER_BASIS, Soap
 from stages.weight_average import WeightAverage
 
 _AUGMENTED_AT_ONCE = 512  # images: fewer take more calls, more take more memory
@@ -47,19 +49,10 @@ class Training:
 
         torch.manual_seed(epoch_seed(self._recipe.seed, 0))
         self._network = lay_out(network_for(model, params), device, self._recipe.threads)
-        decay, is_cuda = self._recipe.weight_average, device.type == "cuda"
+        decay = self._recipe.weight_average
         self._average = WeightAverage(self._network, decay) if decay > 0 else None
-        # As a tensor, a recorded step reads its present value.
-        rate = torch.tensor(self._own.learning_rate, device=device)
-        self._optimizer = torch.optim.SGD(
-            self._network.parameters(),
-            lr=rate if is_cuda else self._own.learning_rate,
-            momentum=self._recipe.momentum,
-            nesterov=self._recipe.nesterov,
-            weight_decay=self._own.weight_decay,
-            fused=True,
-        )
-        self._take_step = GraphedStep(self._step) if is_cuda else self._step
+        self._optimizer = build_optimizer(self._network, self._recipe, self._own)
+        self._take_step = GraphedStep(self._step) if device.type == "cuda" else self._step
         self._steps_per_epoch = math.ceil(len(self._labels) / self._recipe.batch_size)
         steps = self._steps_per_epoch * self._recipe.epochs
         self._learning_rates = one_cycle(self._own.learning_rate, steps, self._recipe)
@@ -100,8 +93,9 @@ class Training:
         return epoch
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return all that ``restore`` needs beside ``epochs``: weights, average and momentum."""
-        parts = {"network": self._network.state_dict(), "momentum": self._momentum()}
+        """Return all that ``restore`` needs beside ``epochs``: of weights, average, optimizer."""
+        optimizer = state_of(self._optimizer, self._network)
+        parts = {"network": self._network.state_dict(), "optimizer": optimizer}
         if self._average is not None:
             parts["average"] = self._average.state_dict()
         return {f"{part}.{key}": x for part, tensors in parts.items() for key, x in tensors.items()}
@@ -120,21 +114,8 @@ class Training:
         self._network.load_state_dict(part("network"))
         if self._average is not None:
             self._average.restore(part("average"))
-        momentum = part("momentum")
-        for name, weight in self._network.named_parameters():
-            if self._recipe.momentum > 0:
-                buffer = momentum[name].to(self._device).view_as(weight)
-                self._optimizer.state[weight]["momentum_buffer"] = torch.empty_like(weight).copy_(
-                    buffer
-                )
+        restore(self._optimizer, self._network, part("optimizer"))
         self.epochs = list(epochs)
-
-    def _momentum(self) -> dict[str, torch.Tensor]:
-        buffers = {
-            name: self._optimizer.state[weight].get("momentum_buffer")
-            for name, weight in self._network.named_parameters()
-        }
-        return {name: buffer for name, buffer in buffers.items() if buffer is not None}
 
     def _train_on_all_images(
         self, number: int, on_images: Callable[[int], object]
@@ -149,8 +130,9 @@ class Training:
             part = slice(start, start + images_at_once)
             images, labels = self._augmented(order[part], draws[part])
             for batch in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-                self._set_rate(self._rate(number, len(logits) + 1))
+                set_rate(self._optimizer, self._rate(number, len(logits) + 1))
                 logits.append(self._take_step(*batch))
+                self._update_bases((number - 1) * self._steps_per_epoch + len(logits))
             on_images(len(labels))
         all_logits, labels = torch.cat(logits), self._labels[order]
         losses = F.cross_entropy(all_logits, labels, reduction="none")
@@ -173,13 +155,6 @@ class Training:
         """Return the learning rate of a step; epochs and steps count from 1."""
         return self._learning_rates[(epoch - 1) * self._steps_per_epoch + step - 1]
 
-    def _set_rate(self, rate: float) -> None:
-        group = self._optimizer.param_groups[0]
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
-
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Take one step of gradient descent; return the logits before it."""
         self._optimizer.zero_grad()
@@ -192,6 +167,11 @@ class Training:
         if self._average is not None:
             self._average.update()
         return logits.detach()
+
+    def _update_bases(self, steps: int) -> None:
+        """Have SOAP update its bases where it is time after ``steps`` steps."""
+        if isinstance(self._optimizer, Soap) and steps % STEPS_PER_BASIS == 0:
+            self._optimizer.update_bases()
 
     def _add_l1_gradient(self) -> None:
         """Add the gradient of l1 times the sum of the absolute convolution weights.

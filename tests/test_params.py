@@ -44,6 +44,7 @@ BAD = [
     ("momentum: 0.9", "momentum: .nan", r"train\.momentum is '\.nan'; allowed: a number"),
     ("momentum: 0.9", "momentum: 1e999", r"train\.momentum is inf; allowed: a number"),
     ("device: auto", "device: gpu", r"train\.device is 'gpu'; allowed: auto, cpu, cuda or mps"),
+    ("optimizer: ", "optimizer: adam #", r"train\.optimizer is 'adam'; allowed: soap or sgd"),
     ("annealing: ", "annealing: step #", r"train\.annealing is 'step'; allowed: cos or linear"),
     ("nesterov: ", "nesterov: yes #", r"train\.nesterov is 'yes'; allowed: true or false"),
     ("rotation: ", "rotation: -1 #", r"train\.augmentation\.rotation is -1; allowed: .* degrees"),
@@ -108,9 +109,10 @@ def test_missing_file(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
-def test_nesterov_needs_momentum(params: Params) -> None:
-    with pytest.raises(ValueError, match="needs a momentum above 0"):
-        change(params, train__nesterov=True, train__momentum=0.0)
+@pytest.mark.parametrize(("optimizer", "momentum"), [("sgd", 0.0), ("soap", 0.9)])
+def test_nesterov_needs_sgd_with_momentum(optimizer: str, momentum: float, params: Params) -> None:
+    with pytest.raises(ValueError, match="needs the optimizer sgd and a momentum above 0"):
+        change(params, train__nesterov=True, train__optimizer=optimizer, train__momentum=momentum)
 
 
 @pytest.mark.parametrize(

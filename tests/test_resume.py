@@ -26,7 +26,7 @@ def _fresh(params: Params, dataset: Dataset) -> Training:
 
 
 def _weights(training: Training) -> torch.Tensor:
-    return torch.cat([value.flatten().double() for value in training.state().values()])
+    return torch.cat([value.flatten().double() for _, value in sorted(training.state().items())])
 
 
 def test_own_state_is_gone_on_from(

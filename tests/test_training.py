@@ -41,14 +41,18 @@ def short(params: Params) -> Params:
     return change(params, train__epochs=2, train__batch_size=32)
 
 
+@pytest.mark.parametrize(("optimizer", "rate"), [("soap", 0.02), ("sgd", 0.05)])
 @pytest.mark.parametrize("model", MODELS)
-def test_learns(model: str, params: Params, small_dataset: Dataset) -> None:
+def test_learns(
+    model: str, optimizer: str, rate: float, params: Params, small_dataset: Dataset
+) -> None:
     recipe = change(
         params,
         train__epochs=12,
         train__batch_size=16,
         train__weight_average=0,
-        **{f"models__{model}__learning_rate": 0.05},
+        train__optimizer=optimizer,
+        **{f"models__{model}__learning_rate": rate},
     )
     epochs = _train(model, recipe, small_dataset).epochs
     assert [epoch.number for epoch in epochs] == list(range(1, 13))
@@ -67,9 +71,15 @@ def test_same_inputs_same_bits(
     assert _same(first.result, second.result)
 
 
-@pytest.mark.parametrize("key", ["seed", "dropout", "label_smoothing", "weight_average", "warmup"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("seed", "dropout", "label_smoothing", "weight_average", "warmup", "momentum"),
+        "optimizer",
+    ],
+)
 def test_each_part_of_the_recipe_counts(key: str, short: Params, small_dataset: Dataset) -> None:
-    value = {"seed": 1, "warmup": 0.6}.get(key, 0.123)
+    value = {"seed": 1, "warmup": 0.6, "optimizer": "sgd"}.get(key, 0.123)
     neutral = change(short, train__dropout=0, train__label_smoothing=0, train__weight_average=0)
     first = _train("gn", neutral, small_dataset)
     other = _train("gn", change(neutral, **{f"train__{key}": value}), small_dataset)
@@ -78,10 +88,18 @@ def test_each_part_of_the_recipe_counts(key: str, short: Params, small_dataset: 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("average", [0, 0.9])
+@pytest.mark.parametrize("optimizer", ["soap", "sgd"])
 def test_restored_training_ends_with_the_same_bits(
-    model: str, average: float, short: Params, small_dataset: Dataset
+    model: str, average: float, optimizer: str, short: Params, small_dataset: Dataset
 ) -> None:
-    recipe = change(short, train__epochs=3, train__weight_average=average, train__dropout=0.1)
+    recipe = change(
+        short,
+        train__epochs=3,
+        train__batch_size=8,
+        train__weight_average=average,
+        train__dropout=0.1,
+        train__optimizer=optimizer,
+    )
     whole = _train(model, recipe, small_dataset)
     stopped = Training(model, recipe, small_dataset, CPU)
     stopped.run_epoch()
@@ -101,6 +119,7 @@ def test_one_step_is_gradient_descent_with_l1_and_l2(
         params,
         train__epochs=1,
         train__batch_size=300,
+        train__optimizer="sgd",
         train__momentum=0.0,
         train__nesterov=False,
         train__dropout=0,
@@ -153,12 +172,19 @@ class _NoWaiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.parametrize("optimizer", ["soap", "sgd"])
 @pytest.mark.parametrize("model", MODELS)
 def test_nothing_within_an_epoch_waits_for_the_device(
-    model: str, short: Params, small_dataset: Dataset
+    model: str, optimizer: str, short: Params, small_dataset: Dataset
 ) -> None:
     """What can be tested without a GPU of a step that is recorded on one."""
-    recipe = change(short, train__weight_average=0.9, **{f"models__{model}__l1": 0.1})
+    recipe = change(
+        short,
+        train__batch_size=4,  # SOAP's bases change within the epoch
+        train__weight_average=0.9,
+        train__optimizer=optimizer,
+        **{f"models__{model}__l1": 0.1},
+    )
     training = Training(model, recipe, small_dataset, CPU)
     training._optimizer.param_groups[0]["lr"] = torch.tensor(0.1)  # as on a GPU
     training.run_epoch()  # a first step is never recorded
@@ -216,6 +242,7 @@ def test_divergence_is_one_line(params: Params, small_dataset: Dataset) -> None:
     wild = change(
         params, train__epochs=30, train__batch_size=16, models__gn__learning_rate=10.0,
         models__gn__weight_decay=1.0, train__momentum=0.999, train__warmup=0.0,
+        train__optimizer="sgd",
     )  # fmt: skip
     line = (
         r"^gn diverged: its loss is not finite at epoch \d+, step \d+ of 19, learning rate \S+; "

@@ -1,0 +1,135 @@
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, algorithm 3)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.adam import adam
+
+STEPS_PER_BASIS = 50  # 10 to 100 in the paper
+_DECAY = 0.99  # a step, of the second moment and of the covariances
+_EPSILON = 1e-8  # added to the root of the second moment: Adam's
+
+State = dict[str, torch.Tensor]
+
+
+class Soap(torch.optim.Optimizer):
+    """Adam on weights in a basis in which the parts of their gradient hardly covary.
+
+    A convolution's weight is a matrix W here: a row for each output channel, a column for each
+    place and input channel. With Q and R the eigenvectors of the running means of G G' and G' G
+    of its gradients G, Adam moves Q' W R by Q' G R, and W follows. The scales and shifts of
+    normalizations are vectors: Adam moves them as they are.
+
+    ``update_bases`` is costly and no part of ``step``: call it every ``STEPS_PER_BASIS`` steps.
+    What is kept stays at its place in memory, as a recorded CUDA graph needs it.
+    """
+
+    def __init__(
+        self,
+        weights: Iterable[nn.Parameter],
+        lr: float | torch.Tensor,
+        momentum: float,
+        weight_decay: float,
+    ) -> None:
+        """Prepare to move ``weights``, each [C] or, of a convolution, [C, inputs, H, W].
+
+        Args:
+            weights: what to move.
+            lr: learning rate; as a tensor, a recorded step reads its present value.
+            momentum: decay a step of the first moment, 0 to below 1.
+            weight_decay: times the learning rate, the share by which weights shrink in a step,
+                whatever their gradient (Loshchilov and Hutter 2019).
+        """
+        super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Move all weights by their gradients; the first call only takes the first bases."""
+        for group in self.param_groups:
+            if group["params"][0] in self.state:
+                _step(group["params"], [self.state[weight] for weight in group["params"]], group)
+            else:
+                self.state.update({weight: _first_state(weight) for weight in group["params"]})
+
+    @torch.no_grad()
+    def update_bases(self) -> None:
+        """Bring each basis nearer to the eigenvectors, by a power iteration and its QR."""
+        for state in self.state.values():
+            if "turned" in state:
+                _update_basis(state, "row", axis=0)
+                _update_basis(state, "column", axis=1)
+
+
+def as_matrix(weight: torch.Tensor) -> torch.Tensor:
+    """Return [C, H * W * inputs] of [C, inputs, H, W]: a view, where that is channels last."""
+    return weight.permute(0, 2, 3, 1).flatten(1)
+
+
+def _as_weight(matrix: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    channels, inputs, height, width = shape
+    return matrix.view(channels, height, width, inputs).permute(0, 3, 1, 2)
+
+
+def _first_state(weight: nn.Parameter) -> State:
+    step = torch.zeros((), device=weight.device)
+    if weight.dim() == 1:
+        moments = {name: torch.zeros_like(weight) for name in ("first_moment", "second_moment")}
+        return {"step": step, **moments}
+    gradient = as_matrix(weight.grad)
+    state = {"step": step}
+    for side, g in (("row", gradient), ("column", gradient.T)):
+        state[f"{side}_covariance"] = (1 - _DECAY) * (g @ g.T)
+        vectors = torch.linalg.eigh(state[f"{side}_covariance"]).eigenvectors
+        state[f"{side}_basis"] = vectors.flip(1).contiguous()  # the largest eigenvalue's first
+    state["turned"] = state["row_basis"].T @ as_matrix(weight) @ state["column_basis"]
+    moments = {
+        name: torch.zeros_like(state["turned"]) for name in ("first_moment", "second_moment")
+    }
+    return state | moments
+
+
+def _step(weights: list[nn.Parameter], states: list[State], group: dict[str, Any]) -> None:
+    gradients = [weight.grad if weight.dim() == 1 else as_matrix(weight.grad) for weight in weights]
+    adam(
+        [state.get("turned", weight) for weight, state in zip(weights, states, strict=True)],
+        [
+            state["row_basis"].T @ gradient @ state["column_basis"]
+            if "turned" in state
+            else gradient
+            for gradient, state in zip(gradients, states, strict=True)
+        ],
+        [state["first_moment"] for state in states],
+        [state["second_moment"] for state in states],
+        max_exp_avg_sqs=[],
+        state_steps=[state["step"] for state in states],
+        fused=True,
+        amsgrad=False,
+        beta1=group["momentum"],
+        beta2=_DECAY,
+        lr=group["lr"],
+        weight_decay=group["weight_decay"],
+        decoupled_weight_decay=True,
+        eps=_EPSILON,
+        maximize=False,
+    )
+    for weight, gradient, state in zip(weights, gradients, states, strict=True):
+        if "turned" in state:
+            matrix = state["row_basis"] @ state["turned"] @ state["column_basis"].T
+            weight.copy_(_as_weight(matrix, weight.shape))
+            for side, g in (("row", gradient), ("column", gradient.T)):
+                state[f"{side}_covariance"].addmm_(g, g.T, beta=_DECAY, alpha=1 - _DECAY)
+
+
+def _update_basis(state: State, side: str, axis: int) -> None:
+    """Give one side a new basis, and turn the weights and the moments to it."""
+    basis = state[f"{side}_basis"]
+    product = state[f"{side}_covariance"] @ basis
+    order = (basis * product).sum(0).argsort(descending=True)  # of the eigenvalues' estimates
+    new_basis = torch.linalg.qr(product[:, order]).Q
+    turn = new_basis.T @ basis
+    for tensor in (state["turned"], state["first_moment"]):
+        tensor.copy_(turn @ tensor if axis == 0 else tensor @ turn.T)
+    state["second_moment"].copy_(state["second_moment"].index_select(axis, order))
+    basis.copy_(new_basis)

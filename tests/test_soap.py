@@ -1,0 +1,104 @@
+"""SOAP against another implementation of it, against Adam, and by what must hold of it."""
+
+import pytest
+import torch
+from pytorch_optimizer import SOAP as Reference
+from torch import nn
+
+from stages import soap
+from stages.soap import Soap, as_matrix
+
+SHAPE = (12, 3, 2, 2)  # as a matrix 12 x 12: all directions get gradients
+
+
+def _gradients(steps: int, *shape: int) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    return list(torch.randn(steps, *shape))
+
+
+def _weight(*shape: int) -> nn.Parameter:
+    torch.manual_seed(1)
+    weight = torch.randn(shape)
+    if len(shape) == 4:
+        weight = weight.contiguous(memory_format=torch.channels_last)
+    return nn.Parameter(weight)
+
+
+def test_equals_another_implementation() -> None:
+    weight, scale = _weight(*SHAPE), _weight(5)
+    others = nn.Parameter(as_matrix(weight.detach()).clone()), nn.Parameter(scale.detach().clone())
+    ours = Soap([weight, scale], lr=0.01, momentum=0.9, weight_decay=0)
+    reference = Reference(
+        others, lr=0.01, betas=(0.9, soap._DECAY), weight_decay=0, precondition_frequency=5
+    )
+    start = weight.detach().clone()
+    gradients = zip(_gradients(40, *SHAPE), _gradients(40, 5), strict=True)
+    for step, (of_weight, of_scale) in enumerate(gradients):
+        weight.grad, scale.grad = of_weight, of_scale
+        others[0].grad, others[1].grad = as_matrix(of_weight).clone(), of_scale.clone()
+        ours.step()
+        reference.step()
+        if step and step % 5 == 0:
+            ours.update_bases()
+        torch.testing.assert_close(as_matrix(weight), others[0], rtol=0, atol=2e-5)
+        torch.testing.assert_close(scale, others[1], rtol=0, atol=2e-5)
+    assert (weight - start).abs().max() > 0.05  # they went some way
+
+
+def test_vectors_are_moved_by_adam_with_decoupled_weight_decay() -> None:
+    ours, theirs = _weight(7), _weight(7)
+    soap_, adamw = (
+        Soap([ours], lr=0.01, momentum=0.8, weight_decay=0.3),
+        torch.optim.AdamW([theirs], lr=0.01, betas=(0.8, soap._DECAY), weight_decay=0.3),
+    )
+    first, *others = _gradients(20, 7)
+    ours.grad = first
+    soap_.step()  # takes its first state alone
+    for gradient in others:
+        ours.grad = theirs.grad = gradient
+        soap_.step()
+        adamw.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_a_turned_problem_is_solved_by_turned_steps() -> None:
+    """Rotations of the output and input channels change nothing: of Adam they would."""
+    turn_rows, turn_columns = (torch.linalg.qr(x).Q for x in _gradients(2, 12, 12))
+    ways = []
+    for is_turned in (False, True):
+        rows, columns = (turn_rows, turn_columns) if is_turned else (torch.eye(12), torch.eye(12))
+        start = _weight(12, 12).detach()
+        weight = nn.Parameter((rows @ start @ columns.T).view(12, 12, 1, 1))
+        optimizer = Soap([weight], lr=0.05, momentum=0.9, weight_decay=0.1)
+        for step, gradient in enumerate(_gradients(30, 12, 12), start=1):
+            weight.grad = (rows @ gradient @ columns.T).view(12, 12, 1, 1)
+            optimizer.step()
+            if step % 10 == 0:
+                optimizer.update_bases()
+        ways.append(rows.T @ weight.detach().view(12, 12) @ columns)
+    torch.testing.assert_close(ways[0], ways[1], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_weights_move_whatever_their_layout(memory_format: torch.memory_format) -> None:
+    weight = nn.Parameter(torch.ones(SHAPE).contiguous(memory_format=memory_format))
+    optimizer = Soap([weight], lr=0.01, momentum=0.9, weight_decay=0)
+    for gradient in _gradients(3, *SHAPE):
+        weight.grad = gradient.contiguous(memory_format=memory_format)
+        optimizer.step()
+    assert (weight - 1).abs().min() > 0
+    assert weight.is_contiguous(memory_format=memory_format)
+
+
+def test_what_is_kept_stays_at_its_place() -> None:
+    """A recorded CUDA graph writes where it was recorded to."""
+    weight = _weight(*SHAPE)
+    optimizer = Soap([weight], lr=0.01, momentum=0.9, weight_decay=0)
+    places = []
+    for gradient in _gradients(4, *SHAPE):
+        weight.grad = gradient
+        optimizer.step()
+        optimizer.update_bases()
+        places.append([tensor.data_ptr() for tensor in optimizer.state[weight].values()])
+    assert len(places[0]) == 8
+    assert all(place == places[0] for place in places)
