@@ -23,8 +23,7 @@ fast: .venv/ready
 	$(BIN)/python -m stages.study reports/fast.csv
 
 search: .venv/ready
-	$(BIN)/python -m stages.study reports/search/screening.csv
-	$(BIN)/python -m stages.study reports/search/finalists.csv
+	set -e; for table in reports/search/*.csv; do $(BIN)/python -m stages.study $$table; done
 
 # What the README says of speed and of faults, measured on this machine.
 bench: .venv/ready

@@ -9,7 +9,7 @@ digest of the parameters that decide them beside the seed. Accuracies are fracti
 results, or with those of another recipe, are trained, as many at once as there are cores.
 
     python -m stages.study reports/seeds.csv --seeds 5    # the rows of five seeds a model
-    python -m stages.study reports/search/finalists.csv   # the rows that the file has
+    python -m stages.study reports/fast.csv               # the rows that the file has
 
 Beside the table stands its summary for people, of the same name with the ending .md.
 """

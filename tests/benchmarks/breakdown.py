@@ -14,6 +14,7 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from stages import training
+from stages.soap import Soap
 from stages.training import Training
 from stages.weight_average import WeightAverage
 from tests.benchmarks.own import prepare
@@ -26,6 +27,7 @@ _RANGES = {
     "augmentation": (Training, "_augmented"),
     _EVALUATION: (training, "compute_logits"),
     "average of the weights": (WeightAverage, "update"),
+    "optimizer": (Soap, "update_bases"),
 }
 _LAYERS = {  # parts of operators' names
     "convolution": ("conv",),
