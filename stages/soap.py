@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
-from torch.optim.adam import adam
 
 STEPS_PER_BASIS = 50  # 10 to 100 in the paper
-_DECAY = 0.99  # a step, of the second moment and of the covariances
+_DECAY = 0.99  # a step, of the second moment and of the covariance
 _EPSILON = 1e-8  # added to the root of the second moment: Adam's
 
 State = dict[str, torch.Tensor]
@@ -18,8 +18,9 @@ class Soap(torch.optim.Optimizer):
     """Adam on weights in a basis in which the parts of their gradient hardly covary.
 
     A convolution's weight is a matrix W here: a row for each output channel, a column for each
-    place and input channel. With Q and R the eigenvectors of the running means of G G' and G' G
-    of its gradients G, Adam moves Q' W R by Q' G R, and W follows. The scales and shifts of
+    place and input channel. With Q the eigenvectors of the running mean of G' G of its gradients
+    G, Adam moves W Q by G Q, and W follows. This is the paper's one-sided form, on the side of the
+    inputs; a basis for the outputs too took longer and gave nothing. The scales and shifts of
     normalizations are vectors: Adam moves them as they are.
 
     ``update_bases`` is costly and no part of ``step``: call it every ``STEPS_PER_BASIS`` steps.
@@ -52,14 +53,15 @@ class Soap(torch.optim.Optimizer):
                 _step(group["params"], [self.state[weight] for weight in group["params"]], group)
             else:
                 self.state.update({weight: _first_state(weight) for weight in group["params"]})
+                first = group["params"][0]
+                self.state[first]["steps"] = torch.zeros((), device=first.device)
 
     @torch.no_grad()
     def update_bases(self) -> None:
         """Bring each basis nearer to the eigenvectors, by a power iteration and its QR."""
         for state in self.state.values():
-            if "turned" in state:
-                _update_basis(state, "row", axis=0)
-                _update_basis(state, "column", axis=1)
+            if "basis" in state:
+                _update_basis(state)
 
 
 def as_matrix(weight: torch.Tensor) -> torch.Tensor:
@@ -73,63 +75,52 @@ def _as_weight(matrix: torch.Tensor, shape: torch.Size) -> torch.Tensor:
 
 
 def _first_state(weight: nn.Parameter) -> State:
-    step = torch.zeros((), device=weight.device)
-    if weight.dim() == 1:
-        moments = {name: torch.zeros_like(weight) for name in ("first_moment", "second_moment")}
-        return {"step": step, **moments}
-    gradient = as_matrix(weight.grad)
-    state = {"step": step}
-    for side, g in (("row", gradient), ("column", gradient.T)):
-        state[f"{side}_covariance"] = (1 - _DECAY) * (g @ g.T)
-        vectors = torch.linalg.eigh(state[f"{side}_covariance"]).eigenvectors
-        state[f"{side}_basis"] = vectors.flip(1).contiguous()  # the largest eigenvalue's first
-    state["turned"] = state["row_basis"].T @ as_matrix(weight) @ state["column_basis"]
-    moments = {
-        name: torch.zeros_like(state["turned"]) for name in ("first_moment", "second_moment")
-    }
-    return state | moments
+    state, moved = {}, weight
+    if weight.dim() > 1:
+        gradient = as_matrix(weight.grad)
+        state["covariance"] = (1 - _DECAY) * (gradient.T @ gradient)
+        vectors = torch.linalg.eigh(state["covariance"]).eigenvectors
+        state["basis"] = vectors.flip(1).contiguous()  # the largest eigenvalue's first
+        state["turned"] = moved = as_matrix(weight) @ state["basis"]
+    return state | {name: torch.zeros_like(moved) for name in ("first_moment", "second_moment")}
 
 
 def _step(weights: list[nn.Parameter], states: list[State], group: dict[str, Any]) -> None:
     gradients = [weight.grad if weight.dim() == 1 else as_matrix(weight.grad) for weight in weights]
-    adam(
+    steps = states[0]["steps"].add_(1)
+    # What Adam itself calls; its class would count the steps of each weight, which takes longer.
+    torch._fused_adamw_(
         [state.get("turned", weight) for weight, state in zip(weights, states, strict=True)],
         [
-            state["row_basis"].T @ gradient @ state["column_basis"]
-            if "turned" in state
-            else gradient
+            gradient @ state["basis"] if "basis" in state else gradient
             for gradient, state in zip(gradients, states, strict=True)
         ],
         [state["first_moment"] for state in states],
         [state["second_moment"] for state in states],
-        max_exp_avg_sqs=[],
-        state_steps=[state["step"] for state in states],
-        fused=True,
-        amsgrad=False,
+        [],
+        [steps] * len(states),
+        lr=group["lr"],
         beta1=group["momentum"],
         beta2=_DECAY,
-        lr=group["lr"],
         weight_decay=group["weight_decay"],
-        decoupled_weight_decay=True,
         eps=_EPSILON,
+        amsgrad=False,
         maximize=False,
     )
     for weight, gradient, state in zip(weights, gradients, states, strict=True):
-        if "turned" in state:
-            matrix = state["row_basis"] @ state["turned"] @ state["column_basis"].T
-            weight.copy_(_as_weight(matrix, weight.shape))
-            for side, g in (("row", gradient), ("column", gradient.T)):
-                state[f"{side}_covariance"].addmm_(g, g.T, beta=_DECAY, alpha=1 - _DECAY)
+        if "basis" in state:
+            weight.copy_(_as_weight(F.linear(state["turned"], state["basis"]), weight.shape))
+            state["covariance"].addmm_(gradient.T, gradient, beta=_DECAY, alpha=1 - _DECAY)
 
 
-def _update_basis(state: State, side: str, axis: int) -> None:
-    """Give one side a new basis, and turn the weights and the moments to it."""
-    basis = state[f"{side}_basis"]
-    product = state[f"{side}_covariance"] @ basis
+def _update_basis(state: State) -> None:
+    """Give a weight a new basis, and turn it and its moments to that."""
+    basis = state["basis"]
+    product = state["covariance"] @ basis
     order = (basis * product).sum(0).argsort(descending=True)  # of the eigenvalues' estimates
     new_basis = torch.linalg.qr(product[:, order]).Q
-    turn = new_basis.T @ basis
+    turn = basis.T @ new_basis
     for tensor in (state["turned"], state["first_moment"]):
-        tensor.copy_(turn @ tensor if axis == 0 else tensor @ turn.T)
-    state["second_moment"].copy_(state["second_moment"].index_select(axis, order))
+        tensor.copy_(tensor @ turn)
+    state["second_moment"].copy_(state["second_moment"][:, order])
     basis.copy_(new_basis)

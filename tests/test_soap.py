@@ -8,7 +8,7 @@ from torch import nn
 from stages import soap
 from stages.soap import Soap, as_matrix
 
-SHAPE = (12, 3, 2, 2)  # as a matrix 12 x 12: all directions get gradients
+SHAPE = (12, 2, 2, 2)  # as a matrix 12 x 8: a gradient has a part in each direction
 
 
 def _gradients(steps: int, *shape: int) -> list[torch.Tensor]:
@@ -29,7 +29,12 @@ def test_equals_another_implementation() -> None:
     others = nn.Parameter(as_matrix(weight.detach()).clone()), nn.Parameter(scale.detach().clone())
     ours = Soap([weight, scale], lr=0.01, momentum=0.9, weight_decay=0)
     reference = Reference(
-        others, lr=0.01, betas=(0.9, soap._DECAY), weight_decay=0, precondition_frequency=5
+        others,
+        lr=0.01,
+        betas=(0.9, soap._DECAY),
+        weight_decay=0,
+        precondition_frequency=5,
+        max_precondition_dim=8,  # leaves out the side of 12
     )
     start = weight.detach().clone()
     gradients = zip(_gradients(40, *SHAPE), _gradients(40, 5), strict=True)
@@ -62,21 +67,18 @@ def test_vectors_are_moved_by_adam_with_decoupled_weight_decay() -> None:
 
 
 def test_a_turned_problem_is_solved_by_turned_steps() -> None:
-    """Rotations of the output and input channels change nothing: of Adam they would."""
-    turn_rows, turn_columns = (torch.linalg.qr(x).Q for x in _gradients(2, 12, 12))
+    """A rotation of the input channels changes nothing: of Adam it would."""
     ways = []
-    for is_turned in (False, True):
-        rows, columns = (turn_rows, turn_columns) if is_turned else (torch.eye(12), torch.eye(12))
-        start = _weight(12, 12).detach()
-        weight = nn.Parameter((rows @ start @ columns.T).view(12, 12, 1, 1))
+    for turn in (torch.eye(8), torch.linalg.qr(_gradients(1, 8, 8)[0]).Q):
+        weight = nn.Parameter((_weight(12, 8).detach() @ turn).view(12, 8, 1, 1))
         optimizer = Soap([weight], lr=0.05, momentum=0.9, weight_decay=0.1)
-        for step, gradient in enumerate(_gradients(30, 12, 12), start=1):
-            weight.grad = (rows @ gradient @ columns.T).view(12, 12, 1, 1)
+        for step, gradient in enumerate(_gradients(30, 12, 8), start=1):
+            weight.grad = (gradient @ turn).view(12, 8, 1, 1)
             optimizer.step()
             if step % 10 == 0:
                 optimizer.update_bases()
-        ways.append(rows.T @ weight.detach().view(12, 12) @ columns)
-    torch.testing.assert_close(ways[0], ways[1], rtol=0, atol=1e-3)
+        ways.append(weight.detach().view(12, 8) @ turn.T)
+    torch.testing.assert_close(ways[0], ways[1], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
@@ -100,5 +102,5 @@ def test_what_is_kept_stays_at_its_place() -> None:
         optimizer.step()
         optimizer.update_bases()
         places.append([tensor.data_ptr() for tensor in optimizer.state[weight].values()])
-    assert len(places[0]) == 8
+    assert len(places[0]) == 6
     assert all(place == places[0] for place in places)

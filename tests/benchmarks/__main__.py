@@ -55,8 +55,9 @@ def measure() -> dict[str, Any]:
             b[model] = ways_b[model].start()()
         rounds.append({"a": a, "b": b, "main_job": _run_together(together)})
     print("the limit, the breakdown and DVC", flush=True)
-    epochs = {"epochs": timed_params(1).train.epochs, "fast_epochs": _count_fast_epochs()}
-    return epochs | _summarize(rounds) | _surroundings(rounds)
+    recipe = timed_params(1).train
+    length = {"epochs": recipe.epochs, "fast_epochs": _count_fast_epochs()}
+    return {"optimizer": recipe.optimizer} | length | _summarize(rounds) | _surroundings(rounds)
 
 
 def _run_together(processes: list[Process]) -> float:

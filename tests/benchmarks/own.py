@@ -3,7 +3,6 @@
 import resource
 import tempfile
 import time
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -64,22 +63,23 @@ def prepare(
 
 
 class Stopwatch:
-    """Times the calls of a function of a module while it is entered."""
+    """Times the calls of a function of a module, or of a method of a class, while entered."""
 
-    def __init__(self, module: Any, name: str) -> None:  # noqa: ANN401
+    def __init__(self, owner: Any, name: str) -> None:  # noqa: ANN401
         self.seconds = 0.0
-        self._module, self._name = module, name
-        self._function: Callable[..., Any] = getattr(module, name)
+        self._owner, self._name = owner, name
 
     def __enter__(self) -> "Stopwatch":
-        setattr(self._module, self._name, self._timed)
+        function = self._function = getattr(self._owner, self._name)
+
+        def timed(*arguments: Any) -> Any:  # noqa: ANN401
+            start = time.perf_counter()
+            result = function(*arguments)
+            self.seconds += time.perf_counter() - start
+            return result
+
+        setattr(self._owner, self._name, timed)
         return self
 
     def __exit__(self, *error: object) -> None:
-        setattr(self._module, self._name, self._function)
-
-    def _timed(self, *arguments: Any) -> Any:  # noqa: ANN401
-        start = time.perf_counter()
-        result = self._function(*arguments)
-        self.seconds += time.perf_counter() - start
-        return result
+        setattr(self._owner, self._name, self._function)
