@@ -126,7 +126,9 @@ def _train_rows(
         workers, get_context("spawn"), _prepare_worker, initargs=(os.getpid(),)
     ) as pool:
         try:
-            for training in as_completed([pool.submit(_train, job) for job in jobs]):
+            trainings = [pool.submit(_train, job) for job in jobs]
+            pool.submit(os.getpid)  # a pool notices the death of its last worker from here on only
+            for training in as_completed(trainings):
                 yield training.result()
         except BrokenProcessPool:
             raise PipelineError(

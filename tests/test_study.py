@@ -3,6 +3,8 @@
 import csv
 import re
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -72,6 +74,16 @@ def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
     assert rows[0]["test_accuracy"] != "0.5"
 
 
+@pytest.fixture
+def study(project: Project) -> Iterator[subprocess.Popen[str]]:
+    """A study that has just been started and would go on for minutes."""
+    (project.folder / "k.csv").write_text("model,seed,train.epochs\nbn,0,1000\ngn,0,1000\n")
+    study = project.start("python", "-m", "stages.study", "k.csv")
+    yield study
+    study.kill()  # also after a failure: it holds the lock that the next one waits for
+    study.communicate()
+
+
 @pytest.mark.parametrize(
     ("whom", "how", "status", "line"),
     [
@@ -80,10 +92,8 @@ def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
     ],
 )
 def test_killed_study_ends_with_one_line(
-    whom: str, how: signal.Signals, status: int, line: str, project: Project
+    whom: str, how: signal.Signals, status: int, line: str, study: subprocess.Popen[str]
 ) -> None:
-    (project.folder / "k.csv").write_text("model,seed,train.epochs\nbn,0,1000\ngn,0,1000\n")
-    study = project.start("python", "-m", "stages.study", "k.csv")
     parent = psutil.Process(study.pid)
     wait_for(lambda: _workers(parent))
     workers = _workers(parent)
@@ -94,9 +104,9 @@ def test_killed_study_ends_with_one_line(
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
 
-def test_workers_end_with_a_study_that_was_killed_before_they_began(project: Project) -> None:
-    (project.folder / "k.csv").write_text("model,seed,train.epochs\nbn,0,1000\ngn,0,1000\n")
-    study = project.start("python", "-m", "stages.study", "k.csv")
+def test_workers_end_with_a_study_that_was_killed_before_they_began(
+    study: subprocess.Popen[str],
+) -> None:
     parent = psutil.Process(study.pid)
     wait_for(lambda: _workers(parent, seconds=0))
     workers = _workers(parent, seconds=0)
@@ -107,11 +117,15 @@ def test_workers_end_with_a_study_that_was_killed_before_they_began(project: Pro
 
 def _workers(study: psutil.Process, seconds: float = 2) -> list[psutil.Process]:
     """Return the processes of ``study`` that have worked for ``seconds``: 2 to have begun."""
-    return [
-        process
-        for process in study.children()
-        if "spawn_main" in " ".join(process.cmdline()) and process.cpu_times().user >= seconds
-    ]
+    return [process for process in study.children() if _is_worker(process, seconds)]
+
+
+def _is_worker(process: psutil.Process, seconds: float) -> bool:
+    try:
+        is_worker = "spawn_main" in " ".join(process.cmdline())
+        return is_worker and process.cpu_times().user >= seconds
+    except psutil.NoSuchProcess:  # a short command that an import runs has ended meanwhile
+        return False
 
 
 def test_params_of_a_row(params: Params) -> None:
