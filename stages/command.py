@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -59,15 +59,20 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def _leave(status: int, line: str) -> NoReturn:
-    print(line, file=sys.stderr, flush=True)
+    _say(line)
     sys.exit(status)
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # its reader may have gone with the process that started this one
+        print(line, file=sys.stderr, flush=True)
 
 
 def _leave_quietly_if_interrupted(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     if issubclass(kind, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr, flush=True)
+        _say("interrupted")
         os._exit(_INTERRUPTED)
     sys.__excepthook__(kind, error, trace)
 
@@ -118,7 +123,7 @@ def _end_with(parent: int, ancestors: list[psutil.Process]) -> None:
     is_adopted = _is_adopted(ancestors)
     while not is_adopted and os.getppid() == parent and all(map(_is_alive, ancestors)):
         time.sleep(_WATCH_INTERVAL_SECONDS)
-    print("ends, since the process that started it is gone", file=sys.stderr, flush=True)
+    _say("ends, since the process that started it is gone")
     os._exit(1)
 
 
