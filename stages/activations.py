@@ -15,17 +15,18 @@ from stages.scoring import normalize
 BLOCKS = ("block2", "block5")  # an early and a late one
 NUM_IMAGES = 500
 NUM_BINS = 80
-_RANGE = (-3.0, 9.0)
+_RANGE = (-20.0, 400.0)  # the weights before a normalization may grow, and what they give with them
 
 
 @dataclass(frozen=True)
 class Observed:
     """One normalization layer on ``NUM_IMAGES`` images.
 
-    edges: [NUM_BINS + 1], of the histograms; before, after: [NUM_BINS], shares of the
-    activations, those beyond the edges in the outermost bins. batch_mean, batch_variance: [C],
-    of these images before normalization; running_mean, running_variance: [C], what batch
-    normalization uses instead when it evaluates, empty for the other layers.
+    edges: [NUM_BINS + 1], of the histograms, evenly spaced in asinh, which is linear near 0 and
+    logarithmic far from it; before, after: [NUM_BINS], shares of the activations, those beyond
+    the edges in the outermost bins. batch_mean, batch_variance: [C], of these images before
+    normalization; running_mean, running_variance: [C], what batch normalization uses instead when
+    it evaluates, empty for the other layers.
     """
 
     edges: torch.Tensor
@@ -64,7 +65,8 @@ def observe(
 
 
 def _summarize(layer: nn.Module, before: torch.Tensor, after: torch.Tensor) -> Observed:
-    edges = torch.linspace(*_RANGE, NUM_BINS + 1)
+    first, last = torch.tensor(_RANGE).asinh()
+    edges = torch.linspace(float(first), float(last), NUM_BINS + 1).sinh()
     variance, mean = torch.var_mean(before.cpu().double(), dim=(0, 2, 3), correction=0)
     nothing = torch.empty(0)
     return Observed(

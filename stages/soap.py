@@ -4,12 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-STEPS_PER_BASIS = 50  # 10 to 100 in the paper
-_DECAY = 0.99  # a step, of the second moment and of the covariance
+_DECAY = 0.99  # a step, of the second moment
 _EPSILON = 1e-8  # added to the root of the second moment: Adam's
+
+# All bases and covariances together fill a core's cache: used sparingly, they leave it to the
+# network.
+_STEPS_PER_COVARIANCE = 10
+_COVARIANCE_DECAY = 0.9  # each time
+_STEPS_PER_BASIS = 50  # 10 to 100 in the paper
 
 State = dict[str, torch.Tensor]
 
@@ -20,10 +24,8 @@ class Soap(torch.optim.Optimizer):
     A convolution's weight is a matrix W here: a row for each output channel, a column for each
     place and input channel. With Q the eigenvectors of the running mean of G' G of its gradients
     G, Adam moves W Q by G Q, and W follows. This is the paper's one-sided form, on the side of the
-    inputs; a basis for the outputs too took longer and gave nothing. The scales and shifts of
-    normalizations are vectors: Adam moves them as they are.
+    inputs. The scales and shifts of normalizations are vectors: Adam moves them as they are.
 
-    ``update_bases`` is costly and no part of ``step``: call it every ``STEPS_PER_BASIS`` steps.
     What is kept stays at its place in memory, as a recorded CUDA graph needs it.
     """
 
@@ -37,7 +39,7 @@ class Soap(torch.optim.Optimizer):
         """Prepare to move ``weights``, each [C] or, of a convolution, [C, inputs, H, W].
 
         Args:
-            weights: what to move.
+            weights: what to move; those of convolutions lie in memory with channels last.
             lr: learning rate; as a tensor, a recorded step reads its present value.
             momentum: decay a step of the first moment, 0 to below 1.
             weight_decay: times the learning rate, the share by which weights shrink in a step,
@@ -57,28 +59,37 @@ class Soap(torch.optim.Optimizer):
                 self.state[first]["steps"] = torch.zeros((), device=first.device)
 
     @torch.no_grad()
-    def update_bases(self) -> None:
-        """Bring each basis nearer to the eigenvectors, by a power iteration and its QR."""
-        for state in self.state.values():
-            if "basis" in state:
-                _update_basis(state)
+    def update_bases(self, steps: int) -> None:
+        """Do what is due after ``steps`` steps, which is nothing after most of them.
+
+        After every tenth, its gradients are added to the running mean of G' G; after every
+        fiftieth, each basis comes nearer to the eigenvectors. A CUDA graph records ``step`` alone.
+        """
+        if steps % _STEPS_PER_COVARIANCE:
+            return
+        for weight, state in self.state.items():
+            if weight.dim() > 1:
+                gradient = as_matrix(weight.grad)
+                new, old = 1 - _COVARIANCE_DECAY, _COVARIANCE_DECAY
+                state["covariance"].addmm_(gradient.T, gradient, beta=old, alpha=new)
+                if steps % _STEPS_PER_BASIS == 0:
+                    _update_basis(state)
 
 
 def as_matrix(weight: torch.Tensor) -> torch.Tensor:
-    """Return [C, H * W * inputs] of [C, inputs, H, W]: a view, where that is channels last."""
-    return weight.permute(0, 2, 3, 1).flatten(1)
+    """View [C, inputs, H, W] as [C, H * W * inputs].
 
-
-def _as_weight(matrix: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    channels, inputs, height, width = shape
-    return matrix.view(channels, height, width, inputs).permute(0, 3, 1, 2)
+    Raises:
+        RuntimeError: it does not lie in memory with channels last.
+    """
+    return weight.permute(0, 2, 3, 1).view(len(weight), -1)
 
 
 def _first_state(weight: nn.Parameter) -> State:
     state, moved = {}, weight
     if weight.dim() > 1:
         gradient = as_matrix(weight.grad)
-        state["covariance"] = (1 - _DECAY) * (gradient.T @ gradient)
+        state["covariance"] = (1 - _COVARIANCE_DECAY) * (gradient.T @ gradient)
         vectors = torch.linalg.eigh(state["covariance"]).eigenvectors
         state["basis"] = vectors.flip(1).contiguous()  # the largest eigenvalue's first
         state["turned"] = moved = as_matrix(weight) @ state["basis"]
@@ -86,14 +97,14 @@ def _first_state(weight: nn.Parameter) -> State:
 
 
 def _step(weights: list[nn.Parameter], states: list[State], group: dict[str, Any]) -> None:
-    gradients = [weight.grad if weight.dim() == 1 else as_matrix(weight.grad) for weight in weights]
+    pairs = list(zip(weights, states, strict=True))
     steps = states[0]["steps"].add_(1)
     # What Adam itself calls; its class would count the steps of each weight, which takes longer.
     torch._fused_adamw_(
-        [state.get("turned", weight) for weight, state in zip(weights, states, strict=True)],
+        [state.get("turned", weight) for weight, state in pairs],
         [
-            gradient @ state["basis"] if "basis" in state else gradient
-            for gradient, state in zip(gradients, states, strict=True)
+            as_matrix(weight.grad) @ state["basis"] if "basis" in state else weight.grad
+            for weight, state in pairs
         ],
         [state["first_moment"] for state in states],
         [state["second_moment"] for state in states],
@@ -107,10 +118,9 @@ def _step(weights: list[nn.Parameter], states: list[State], group: dict[str, Any
         amsgrad=False,
         maximize=False,
     )
-    for weight, gradient, state in zip(weights, gradients, states, strict=True):
+    for weight, state in pairs:
         if "basis" in state:
-            weight.copy_(_as_weight(F.linear(state["turned"], state["basis"]), weight.shape))
-            state["covariance"].addmm_(gradient.T, gradient, beta=_DECAY, alpha=1 - _DECAY)
+            torch.mm(state["turned"], state["basis"].T, out=as_matrix(weight))
 
 
 def _update_basis(state: State) -> None:

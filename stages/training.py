@@ -20,7 +20,7 @@ from stages.optimizer import build_optimizer, restore, set_rate, state_of
 from stages.params import Params
 from stages.schedule import one_cycle
 from stages.scoring import Score, compute_logits, normalize, score
-from stages.soap import STEPS_PER_BASIS, Soap
+from stages.soap import Soap
 from stages.weight_average import WeightAverage
 
 _AUGMENTED_AT_ONCE = 512  # images: fewer take more calls, more take more memory
@@ -132,7 +132,8 @@ class Training:
             for batch in zip(images.split(batch_size), labels.split(batch_size), strict=True):
                 set_rate(self._optimizer, self._rate(number, len(logits) + 1))
                 logits.append(self._take_step(*batch))
-                self._update_bases((number - 1) * self._steps_per_epoch + len(logits))
+                if isinstance(self._optimizer, Soap):
+                    self._optimizer.update_bases((number - 1) * self._steps_per_epoch + len(logits))
             on_images(len(labels))
         all_logits, labels = torch.cat(logits), self._labels[order]
         losses = F.cross_entropy(all_logits, labels, reduction="none")
@@ -167,11 +168,6 @@ class Training:
         if self._average is not None:
             self._average.update()
         return logits.detach()
-
-    def _update_bases(self, steps: int) -> None:
-        """Have SOAP update its bases where it is time after ``steps`` steps."""
-        if isinstance(self._optimizer, Soap) and steps % STEPS_PER_BASIS == 0:
-            self._optimizer.update_bases()
 
     def _add_l1_gradient(self) -> None:
         """Add the gradient of l1 times the sum of the absolute convolution weights.

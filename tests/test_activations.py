@@ -27,8 +27,8 @@ def test_observed_are_the_layers_inputs_and_outputs(test_split: Split) -> None:
     assert torch.equal(one.running_mean, layer.running_mean)
     assert torch.equal(one.running_variance, layer.running_var)
     for shares, values in ((one.before, before), (one.after, after)):
-        first, last = float(one.edges[10]), float(one.edges[20])
+        first, last = float(one.edges[20]), float(one.edges[35])
         inside = ((values >= first) & (values < last)).double().mean()
-        assert abs(float(shares[10:20].sum() - inside)) < 1e-4
+        assert abs(float(shares[20:35].sum() - inside)) < 1e-4
         assert abs(float(shares.sum()) - 1) < 1e-4
     assert not torch.allclose(one.before, one.after, atol=0.01)

@@ -13,18 +13,22 @@ SHAPE = (12, 2, 2, 2)  # as a matrix 12 x 8: a gradient has a part in each direc
 
 def _gradients(steps: int, *shape: int) -> list[torch.Tensor]:
     torch.manual_seed(0)
-    return list(torch.randn(steps, *shape))
+    return [_laid_out(torch.randn(shape)) for _ in range(steps)]
 
 
 def _weight(*shape: int) -> nn.Parameter:
     torch.manual_seed(1)
-    weight = torch.randn(shape)
-    if len(shape) == 4:
-        weight = weight.contiguous(memory_format=torch.channels_last)
-    return nn.Parameter(weight)
+    return nn.Parameter(_laid_out(torch.randn(shape)))
 
 
-def test_equals_another_implementation() -> None:
+def _laid_out(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+def test_equals_another_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which adds each gradient to the covariance."""
+    monkeypatch.setattr(soap, "_STEPS_PER_COVARIANCE", 1)
+    monkeypatch.setattr(soap, "_STEPS_PER_BASIS", 5)
     weight, scale = _weight(*SHAPE), _weight(5)
     others = nn.Parameter(as_matrix(weight.detach()).clone()), nn.Parameter(scale.detach().clone())
     ours = Soap([weight, scale], lr=0.01, momentum=0.9, weight_decay=0)
@@ -32,6 +36,7 @@ def test_equals_another_implementation() -> None:
         others,
         lr=0.01,
         betas=(0.9, soap._DECAY),
+        shampoo_beta=soap._COVARIANCE_DECAY,
         weight_decay=0,
         precondition_frequency=5,
         max_precondition_dim=8,  # leaves out the side of 12
@@ -43,8 +48,8 @@ def test_equals_another_implementation() -> None:
         others[0].grad, others[1].grad = as_matrix(of_weight).clone(), of_scale.clone()
         ours.step()
         reference.step()
-        if step and step % 5 == 0:
-            ours.update_bases()
+        if step:
+            ours.update_bases(step)
         torch.testing.assert_close(as_matrix(weight), others[0], rtol=0, atol=2e-5)
         torch.testing.assert_close(scale, others[1], rtol=0, atol=2e-5)
     assert (weight - start).abs().max() > 0.05  # they went some way
@@ -75,21 +80,28 @@ def test_a_turned_problem_is_solved_by_turned_steps() -> None:
         for step, gradient in enumerate(_gradients(30, 12, 8), start=1):
             weight.grad = (gradient @ turn).view(12, 8, 1, 1)
             optimizer.step()
-            if step % 10 == 0:
-                optimizer.update_bases()
+            optimizer.update_bases(step)
         ways.append(weight.detach().view(12, 8) @ turn.T)
     torch.testing.assert_close(ways[0], ways[1], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
-def test_weights_move_whatever_their_layout(memory_format: torch.memory_format) -> None:
-    weight = nn.Parameter(torch.ones(SHAPE).contiguous(memory_format=memory_format))
+def test_a_weight_of_another_layout_is_refused() -> None:
+    weight = nn.Parameter(torch.ones(SHAPE))
+    weight.grad = torch.ones(SHAPE)
+    with pytest.raises(RuntimeError, match="view"):
+        Soap([weight], lr=0.01, momentum=0.9, weight_decay=0).step()
+
+
+def test_covariance_is_the_mean_of_every_tenth_gradient() -> None:
+    weight = _weight(*SHAPE)
     optimizer = Soap([weight], lr=0.01, momentum=0.9, weight_decay=0)
-    for gradient in _gradients(3, *SHAPE):
-        weight.grad = gradient.contiguous(memory_format=memory_format)
+    gradients = _gradients(31, *SHAPE)
+    for step, weight.grad in enumerate(gradients, start=1):
         optimizer.step()
-    assert (weight - 1).abs().min() > 0
-    assert weight.is_contiguous(memory_format=memory_format)
+        optimizer.update_bases(step)
+    first, *taken = (as_matrix(gradients[i]).T @ as_matrix(gradients[i]) for i in (0, 9, 19, 29))
+    expected = 0.0729 * first + 0.081 * taken[0] + 0.09 * taken[1] + 0.1 * taken[2]
+    torch.testing.assert_close(optimizer.state[weight]["covariance"], expected)
 
 
 def test_what_is_kept_stays_at_its_place() -> None:
@@ -100,7 +112,7 @@ def test_what_is_kept_stays_at_its_place() -> None:
     for gradient in _gradients(4, *SHAPE):
         weight.grad = gradient
         optimizer.step()
-        optimizer.update_bases()
+        optimizer.update_bases(50)
         places.append([tensor.data_ptr() for tensor in optimizer.state[weight].values()])
     assert len(places[0]) == 6
     assert all(place == places[0] for place in places)

@@ -1,6 +1,7 @@
 """What the normalization layers do inside the trained networks."""
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from stages.activations import NUM_IMAGES, Observed
 from stages.reporting.style import COLOURS, GREY, INK, MARKERS, NAMES, figure_style, subplots
@@ -24,11 +25,14 @@ def draw_activations(block: str, observed: dict[str, Observed]) -> Figure:
             axes.stairs(
                 one.after.numpy(), edges, color=COLOURS[model], linewidth=1.6, label="after"
             )
-            axes.set_yscale("log")
+            axes.set(yscale="log", ylim=(1e-4, 1))
+            axes.set_xscale("asinh", linear_width=1, base=0)  # as the bins are spaced
+            axes.set_xticks([-10, -1, 0, 1, 10, 100])
+            axes.xaxis.set_major_formatter(ScalarFormatter())
             axes.set_title(f"{model}: {NAMES[model]}", fontsize=11)
             axes.set_ylabel("share of activations")
             axes.legend(loc="upper right")
-        rows[-1].set_xlabel(f"activation at the normalization of {block} (ends: all beyond)")
+        rows[-1].set_xlabel(f"activation at the normalization of {block} (asinh scale)")
     return figure
 
 
