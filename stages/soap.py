@@ -9,8 +9,7 @@ from torch import nn
 _DECAY = 0.99  # a step, of the second moment
 _EPSILON = 1e-8  # added to the root of the second moment: Adam's
 
-# All bases and covariances together fill a core's cache: used sparingly, they leave it to the
-# network.
+# Covariances and bases have half a megabyte in all: each use drives as much out of a core's cache.
 _STEPS_PER_COVARIANCE = 10
 _COVARIANCE_DECAY = 0.9  # each time
 _STEPS_PER_BASIS = 50  # 10 to 100 in the paper
@@ -26,7 +25,8 @@ class Soap(torch.optim.Optimizer):
     G, Adam moves W Q by G Q, and W follows. This is the paper's one-sided form, on the side of the
     inputs. The scales and shifts of normalizations are vectors: Adam moves them as they are.
 
-    What is kept stays at its place in memory, as a recorded CUDA graph needs it.
+    What is kept, the last gradients included, stays at its place in memory, where a recorded CUDA
+    graph goes on writing it.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class Soap(torch.optim.Optimizer):
         """Do what is due after ``steps`` steps, which is nothing after most of them.
 
         After every tenth, its gradients are added to the running mean of G' G; after every
-        fiftieth, each basis comes nearer to the eigenvectors. A CUDA graph records ``step`` alone.
+        fiftieth, each basis comes nearer to the eigenvectors.
         """
         if steps % _STEPS_PER_COVARIANCE:
             return
-        for weight, state in self.state.items():
-            if weight.dim() > 1:
-                gradient = as_matrix(weight.grad)
+        for state in self.state.values():
+            if "basis" in state:
+                gradient = state["gradient"] @ state["basis"].T
                 new, old = 1 - _COVARIANCE_DECAY, _COVARIANCE_DECAY
                 state["covariance"].addmm_(gradient.T, gradient, beta=old, alpha=new)
                 if steps % _STEPS_PER_BASIS == 0:
@@ -93,19 +93,20 @@ def _first_state(weight: nn.Parameter) -> State:
         vectors = torch.linalg.eigh(state["covariance"]).eigenvectors
         state["basis"] = vectors.flip(1).contiguous()  # the largest eigenvalue's first
         state["turned"] = moved = as_matrix(weight) @ state["basis"]
+        state["gradient"] = gradient @ state["basis"]  # turned too, as the next steps leave it
     return state | {name: torch.zeros_like(moved) for name in ("first_moment", "second_moment")}
 
 
 def _step(weights: list[nn.Parameter], states: list[State], group: dict[str, Any]) -> None:
     pairs = list(zip(weights, states, strict=True))
+    for weight, state in pairs:
+        if "basis" in state:
+            torch.mm(as_matrix(weight.grad), state["basis"], out=state["gradient"])
     steps = states[0]["steps"].add_(1)
     # What Adam itself calls; its class would count the steps of each weight, which takes longer.
     torch._fused_adamw_(
         [state.get("turned", weight) for weight, state in pairs],
-        [
-            as_matrix(weight.grad) @ state["basis"] if "basis" in state else weight.grad
-            for weight, state in pairs
-        ],
+        [state.get("gradient", weight.grad) for weight, state in pairs],
         [state["first_moment"] for state in states],
         [state["second_moment"] for state in states],
         [],

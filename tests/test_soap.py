@@ -114,5 +114,5 @@ def test_what_is_kept_stays_at_its_place() -> None:
         optimizer.step()
         optimizer.update_bases(50)
         places.append([tensor.data_ptr() for tensor in optimizer.state[weight].values()])
-    assert len(places[0]) == 6
+    assert len(places[0]) == 7
     assert all(place == places[0] for place in places)
