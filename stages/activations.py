@@ -15,7 +15,7 @@ from stages.scoring import normalize
 BLOCKS = ("block2", "block5")  # an early and a late one
 NUM_IMAGES = 500
 NUM_BINS = 80
-_RANGE = (-20.0, 400.0)  # the weights before a normalization may grow, and what they give with them
+_RANGE = (-20.0, 400.0)  # wide: a normalization lets the weights before it grow without effect
 
 
 @dataclass(frozen=True)
