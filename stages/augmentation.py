@@ -1,10 +1,9 @@
-"""Random transformations of whole batches: affine and elastic, then brightness and contrast.
+"""Random transformations of whole batches: affine, then brightness and contrast.
 
 Each image has draws of its own, and gets what torchvision's ``functional.affine`` (bilinear,
 black outside), ``adjust_brightness`` and ``adjust_contrast`` give with the same draws. The
 original experiment's colour jitter also names hue and saturation: on grey images both do
-nothing, so they are left out. The elastic distortion is that of Simard, Steinkraus and Platt
-(2003), with displacements drawn for a few knots and interpolated between them.
+nothing, so they are left out.
 """
 
 import math
@@ -14,8 +13,6 @@ import torch
 import torch.nn.functional as F
 
 from stages.params import AugmentationParams
-
-_KNOTS = 5  # along each axis: about 7 pixels apart in an image of 28
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,6 @@ class Draws:
     brightness: torch.Tensor  # factor
     contrast: torch.Tensor  # factor
     contrast_first: torch.Tensor  # bool: torchvision draws the order too
-    elastic: torch.Tensor  # pixels by which the knots move, [N, 2 (x, y), 5, 5]; or [N, 0]: none
 
     def __getitem__(self, index: torch.Tensor | slice) -> "Draws":
         """Return the draws of some of the images."""
@@ -42,7 +38,7 @@ class Draws:
 
 
 def draw(count: int, params: AugmentationParams, generator: torch.Generator) -> Draws:
-    """Draw for ``count`` images: uniformly within the ranges of ``params``, knots normally."""
+    """Draw for ``count`` images: uniformly within the ranges of ``params``."""
 
     def uniform(middle: float, either_way: float) -> torch.Tensor:
         return middle + either_way * (2 * torch.rand(count, generator=generator) - 1)
@@ -56,9 +52,6 @@ def draw(count: int, params: AugmentationParams, generator: torch.Generator) -> 
         brightness=uniform(1, params.brightness),
         contrast=uniform(1, params.contrast),
         contrast_first=torch.rand(count, generator=generator) < 0.5,
-        elastic=params.elastic * torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator)
-        if params.elastic > 0
-        else torch.empty(count, 0),
     )
 
 
@@ -66,8 +59,6 @@ def augment(images: torch.Tensor, draws: Draws) -> torch.Tensor:
     """Transform square ``images`` [N, 1, H, H], float32 of 0 to 1, each by its own draws."""
     size = images.shape[-1]
     grid = _sampling_grid(_inverse_affine(draws, size), size)
-    if draws.elastic.numel() > 0:
-        grid += _displacements(draws.elastic, size)
     moved = F.grid_sample(
         images, grid.permute(0, 2, 3, 1), "bilinear", "zeros", align_corners=False
     )
@@ -99,19 +90,6 @@ def _sampling_grid(maps: torch.Tensor, size: int) -> torch.Tensor:
     x_part, y_part, offset = maps.unsqueeze(2).unbind(-1)  # each [N, 2, 1]
     by_column, by_row = offset + x_part * centres, y_part * centres
     return by_column.unsqueeze(2) + by_row.unsqueeze(3)
-
-
-def _displacements(knots: torch.Tensor, size: int) -> torch.Tensor:
-    """Interpolate ``knots`` [N, 2, 5, 5], in pixels, to [N, 2, size, size] in units of the grid.
-
-    Bicubic, from corner to corner, as a product with the interpolation of each knot alone: the
-    general ``interpolate`` takes several times as long.
-    """
-    each_knot = torch.eye(_KNOTS, device=knots.device).view(1, _KNOTS, _KNOTS, 1)
-    weights = F.interpolate(each_knot, (size, 1), mode="bicubic", align_corners=True)
-    along = weights.view(_KNOTS, size) * (2 / size)
-    by_column = (knots @ along).transpose(2, 3)  # [N, 2, size, 5]
-    return (by_column @ weights.view(_KNOTS, size)).transpose(2, 3)
 
 
 def _jitter(images: torch.Tensor, draws: Draws) -> torch.Tensor:

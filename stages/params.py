@@ -39,7 +39,6 @@ class AugmentationParams(_Section):
     translation: float = _number(0, 14, "pixels either way, along each axis")
     scale: float = _number(0, 0.9, "share either way")
     shear: float = _number(0, 60, "degrees either way, along the rows")
-    elastic: float = _number(0, 5, "pixels, the standard deviation of a knot's displacement")
     brightness: float = _number(0, 1, "share either way")
     contrast: float = _number(0, 1, "share either way")
 
