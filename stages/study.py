@@ -55,19 +55,21 @@ def main(path: Path, num_seeds: int) -> None:
     rows = _read_rows(path) if path.exists() or not num_seeds else []
     rows = _with_seeds(rows, num_seeds)
     _check_one_split(rows, params)
-    todo = [i for i, row in enumerate(rows) if not _is_done(row, params)]
+    with_test = num_seeds > 0
+    todo = [i for i, row in enumerate(rows) if not _is_done(row, params, with_test)]
     for i in todo:  # the summary is of one recipe
         rows[i] = {key: text for key, text in rows[i].items() if key not in RESULTS}
     print(f"{path}: {len(todo)} of {len(rows)} trainings to do", flush=True)
     failures = []
-    for i, result in _train_rows({i: rows[i] for i in todo}, params, with_test=num_seeds > 0):
+    for i, result in _train_rows({i: rows[i] for i in todo}, params, with_test):
         if isinstance(result, PipelineError):
             failures.append(f"{rows[i]}: {result}")
             continue
         rows[i] |= result | {"recipe": _digest(rows[i], params)}
         _write_rows(path, rows)
         print(rows[i], flush=True)
-    _write_rows(path, rows)
+    if rows:
+        _write_rows(path, rows)
     if failures:
         raise PipelineError(f"{len(failures)} trainings failed, the first: {failures[0]}")
 
@@ -97,9 +99,11 @@ def params_of(row: Row, params: Params) -> Params:
     return validate(content, f"the row {row}")
 
 
-def _is_done(row: Row, params: Params) -> bool:
-    split = "validation" if params_of(row, params).data.validation_images else "test"
-    return f"{split}_accuracy" in row and row.get("recipe") == _digest(row, params)
+def _is_done(row: Row, params: Params, with_test: bool) -> bool:
+    held_out = params_of(row, params).data.validation_images > 0
+    needed = {"validation_accuracy"} if held_out else {"test_accuracy"}
+    needed |= {"test_accuracy"} if with_test else set()
+    return needed <= row.keys() and row.get("recipe") == _digest(row, params)
 
 
 def _digest(row: Row, params: Params) -> str:

@@ -55,7 +55,7 @@ def test_no_claim_is_supported_by_chance_differences() -> None:
     assert "Over 5 seeds each: bn 99.606 %" in text
     assert "seeds of each" in text
     ends = [end for x in evidence.by_accuracy for end in (x.interval.low, x.interval.high)]
-    assert f"none is above {100 * max(map(abs, ends)):.3f} points" in text
+    assert f"none is larger than {100 * max(map(abs, ends)):.3f} points on these images" in text
 
 
 def test_one_clearly_better_model() -> None:
