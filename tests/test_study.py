@@ -47,6 +47,13 @@ def test_rows_are_trained_once_and_as_the_stage_does(project: Project) -> None:
     assert float(ln["validation_accuracy"]) == float(history[-1]["validation_accuracy"])
 
 
+def test_plan_without_rows_stays(project: Project) -> None:
+    table = project.folder / "h.csv"
+    table.write_text("model,seed,train.epochs\n")
+    assert "0 of 0 trainings to do" in project.run("python", "-m", "stages.study", "h.csv")
+    assert table.read_text() == "model,seed,train.epochs\n"
+
+
 def test_another_recipe_is_trained_again(project: Project) -> None:
     """Also where the old results are those of other images: they do not stay beside new ones."""
     table = project.folder / "u.csv"
@@ -66,7 +73,11 @@ def test_seeds_are_added_and_none_is_lost(tmp_path: Path) -> None:
 def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
     """With held-out images, of which the rest of the report must not be made."""
     (project.folder / "s.csv").write_text("model,seed,test_accuracy,recipe\nln,0,0.5,old\n")
-    project.run("python", "-m", "stages.study", "s.csv", "--seeds", "1")
+    study = ("python", "-m", "stages.study", "s.csv")
+    project.run(*study)
+    assert not _rows(project.folder / "s.csv")[0].get("test_accuracy")
+    assert "3 of 3 trainings to do" in project.run(*study, "--seeds", "1")
+    assert "0 of 3 trainings to do" in project.run(*study, "--seeds", "1")
     rows = _rows(project.folder / "s.csv")
     assert [row["model"] for row in rows] == ["ln", "bn", "gn"]
     assert all(0.1 < float(row["test_accuracy"]) < 1 for row in rows)

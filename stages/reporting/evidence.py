@@ -256,4 +256,5 @@ def _bound(evidence: Evidence) -> str:
     if len(intervals) < len(PAIRS):
         return ""
     largest = max(max(-interval.low, interval.high) for interval in intervals)
-    return f", and with 95 % confidence none is larger than {format_points(largest, 3)} on these images"
+    bound = format_points(largest, 3)
+    return f", and with 95 % confidence none is larger than {bound} on these images"
