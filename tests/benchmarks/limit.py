@@ -1,35 +1,54 @@
 """The limit: what the same cores do at their best, and the arithmetic of an epoch."""
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages.checkpoint import network_for
-from tests.benchmarks.timing import TEST_IMAGES, TRAIN_IMAGES, timed_params
+from tests.benchmarks.timing import TEST_IMAGES, TRAIN_IMAGES, time_call, timed_params
 
-_SIZE = 2048
 _SECONDS = 2
 
 
 def matmul_rate(threads: int) -> float:
-    """Return the rate of single-precision matrix multiplication, best of 2 s, in GFLOP/s."""
+    """Return the rate of single-precision matrix multiplication, in GFLOP/s."""
     torch.set_num_threads(threads)
-    a, b = torch.rand(2, _SIZE, _SIZE)
+    a, b = torch.rand(2, 2048, 2048)
+    return _rate(lambda: torch.mm(a, b))
+
+
+def convolution_rate(threads: int) -> float:
+    """Return the rate of a convolution from 64 to 64 channels, in GFLOP/s.
+
+    It is another library's work than the matrix multiplication, and may be the faster.
+    """
+    torch.set_num_threads(threads)
+    images = torch.rand(16, 64, 32, 32).to(memory_format=torch.channels_last)
+    weight = torch.rand(64, 64, 3, 3).to(memory_format=torch.channels_last)
+    return _rate(lambda: torch.conv2d(images, weight))
+
+
+def _rate(function: Callable[[], object]) -> float:
+    """Return the GFLOP/s of the fastest call within 2 s."""
     fastest, end = float("inf"), time.perf_counter() + _SECONDS
     while time.perf_counter() < end:
-        start = time.perf_counter()
-        torch.mm(a, b)
-        fastest = min(fastest, time.perf_counter() - start)
-    return 2 * _SIZE**3 / fastest / 1e9
+        fastest = min(fastest, time_call(function))
+    return _gflop(function) / fastest
+
+
+def _gflop(function: Callable[[], object]) -> float:
+    """Return the arithmetic of a call in 1e9 operations, two for a multiply-add."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops() / 1e9
 
 
 def forward_gflop() -> float:
     """Return the arithmetic of one image's way through the network, two for a multiply-add."""
     network = network_for("bn", timed_params(1))
-    with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(2, 1, 28, 28))
-    return counter.get_total_flops() / 2 / 1e9
+    return _gflop(lambda: network(torch.zeros(2, 1, 28, 28))) / 2
 
 
 def least_seconds(gflop_per_second: float) -> float:

@@ -3,6 +3,7 @@
 import resource
 import tempfile
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -25,19 +26,14 @@ from tests.benchmarks.timing import (
 
 
 @cache
-def _dataset(num_images: int, num_test_images: int) -> Dataset:
-    images, labels = read_files(ROOT / "data/raw", TRAIN_FILES)
-    test_images, test_labels = read_files(ROOT / "data/raw", TEST_FILES)
-    return Dataset(
-        Split("train", images[:num_images], labels[:num_images]),
-        Split("test", test_images[:num_test_images], test_labels[:num_test_images]),
-        measure_pixels(images),
-    )
+def _dataset() -> Dataset:
+    train, test = (read_files(ROOT / "data/raw", files) for files in (TRAIN_FILES, TEST_FILES))
+    return Dataset(Split("train", *train), Split("test", *test), measure_pixels(train[0]))
 
 
-def time_epoch(model: str, threads: int) -> tuple[Timing, float]:
+def time_epoch(model: str, threads: int, num_images: int = TRAIN_IMAGES) -> tuple[Timing, float]:
     """Train ``model`` for an epoch and score it; also return the peak memory in GiB."""
-    run = prepare(model, threads, TRAIN_IMAGES)
+    run = prepare(model, threads, num_images)
     with Stopwatch(training, "compute_logits") as evaluation:
         total = time_call(run.run_epoch)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -57,9 +53,17 @@ def prepare(
     model: str, threads: int, num_images: int, num_test_images: int = TEST_IMAGES
 ) -> Training:
     """Return a training of ``model`` on the first images of each split."""
-    params = timed_params(threads)
-    device = set_up_machine(params.train)
-    return Training(model, params, _dataset(num_images, num_test_images), device)
+    params, whole = timed_params(threads), _dataset()
+    dataset = replace(
+        whole,
+        train=_first(num_images, whole.train),
+        followed=_first(num_test_images, whole.followed),
+    )
+    return Training(model, params, dataset, set_up_machine(params.train))
+
+
+def _first(count: int, split: Split) -> Split:
+    return Split(split.name, split.images[:count], split.labels[:count])
 
 
 class Stopwatch:
