@@ -8,7 +8,7 @@ from torch import nn
 
 from stages.dataset import Pixels, Split
 
-_BATCH = 500  # images at once
+_BATCH = 100  # images at once: the activations of more leave the cache
 
 
 @dataclass(frozen=True)
