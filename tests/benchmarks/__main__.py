@@ -27,6 +27,8 @@ ROUNDS = 7
 CORES = torch.get_num_threads()
 LOADER_WORKERS = (0, 2)  # of A; the better counts
 
+_TimeEpoch = Callable[..., tuple[Timing, float]]  # time and peak memory (GiB), of A or of B
+
 
 def measure() -> dict[str, Any]:
     """Measure everything, the ways to train in turn."""
@@ -35,11 +37,11 @@ def measure() -> dict[str, Any]:
         print(f"round {number} of {ROUNDS}", flush=True)
         a, b = {}, {}
         for model in MODELS:
-            runs = [_run(conventional.time_epoch, [(model, n)])[1][0] for n in LOADER_WORKERS]
+            runs = [_time_alone(conventional.time_epoch, model, n) for n in LOADER_WORKERS]
             a[model] = min(runs, key=lambda run: run[0].total)
-            b[model] = _run(own.time_epoch, [(model, CORES)])[1][0]
+            b[model] = _time_alone(own.time_epoch, model, CORES)
         # as `make repro` runs them
-        main_job, _ = _run(own.time_epoch, [(model, 1) for model in MODELS])
+        main_job, _ = _time_together(own.time_epoch, *((model, 1) for model in MODELS))
         rounds.append({"a": a, "b": b, "main_job": main_job})
     print("the limit, the breakdown and DVC", flush=True)
     recipe = timed_params(1).train
@@ -47,8 +49,14 @@ def measure() -> dict[str, Any]:
     return {"optimizer": recipe.optimizer} | length | _summarize(rounds) | _surroundings(rounds)
 
 
-def _run(
-    time_epoch: Callable[..., tuple[Timing, float]], calls: list[tuple[str, int]]
+def _time_alone(time_epoch: _TimeEpoch, model: str, option: int) -> tuple[Timing, float]:
+    """Return what ``time_epoch`` returns in a new process."""
+    _, [result] = _time_together(time_epoch, (model, option))
+    return result
+
+
+def _time_together(
+    time_epoch: _TimeEpoch, *calls: tuple[str, int]
 ) -> tuple[float, list[tuple[Timing, float]]]:
     """Make all ``calls`` of ``time_epoch`` at once, each in a new process.
 
