@@ -51,6 +51,8 @@ def main(path: Path, num_seeds: int) -> None:
         PipelineError: the table is missing or is none, or a training diverged; the others are
             done before that is said.
     """
+    if path.suffix != ".csv":  # .md would be overwritten by the table's own summary
+        raise PipelineError(f"the table {path} is no .csv file; name it so")
     params = load_params()
     rows = _read_rows(path) if path.exists() or not num_seeds else []
     rows = _with_seeds(rows, num_seeds)
@@ -202,6 +204,8 @@ def _read_rows(path: Path) -> list[Row]:
                 f"{path}: a row has {fault}; columns are model, seed, results, and parameters "
                 "such as train.epochs or model.l1"
             )
+        if not re.fullmatch("[0-9]+", row["seed"]):
+            raise PipelineError(f"{path}: a row has the seed {row['seed']!r}; use a whole number")
         for key in RESULTS[:-1]:
             if row.get(key) and not re.fullmatch(r"\d+\.\d+", row[key]):
                 raise PipelineError(

@@ -68,9 +68,10 @@ def test_summaries_are_of_their_tables(table: Path) -> None:
     assert table.with_suffix(".md").read_text() == summarize(rows)
 
 
-def test_benchmarks_table_is_of_its_figures() -> None:
-    figures = json.loads((ROOT / "reports/benchmark.json").read_text())
-    assert (ROOT / "reports/benchmark.md").read_text() == render(figures)
+@pytest.mark.parametrize("name", ["benchmark", "benchmark-other-machine"])
+def test_benchmarks_table_is_of_its_figures(name: str) -> None:
+    figures = json.loads((ROOT / f"reports/{name}.json").read_text())
+    assert (ROOT / f"reports/{name}.md").read_text() == render(figures)
 
 
 def test_commands_exist() -> None:

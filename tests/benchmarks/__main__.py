@@ -4,6 +4,7 @@ import csv
 import json
 import multiprocessing
 import platform
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -21,11 +22,12 @@ from tests.benchmarks import conventional, own
 from tests.benchmarks.breakdown import break_down
 from tests.benchmarks.limit import convolution_rate, least_seconds, matmul_rate
 from tests.benchmarks.overhead import measure_overhead
-from tests.benchmarks.timing import ROOT, TRAIN_IMAGES, WARM_UP_IMAGES, Timing, timed_params
+from tests.benchmarks.timing import ROOT, TRAIN_IMAGES, Timing, timed_params
 
 ROUNDS = 7
 CORES = torch.get_num_threads()
 LOADER_WORKERS = (0, 2)  # of A; the better counts
+WARM_UP_IMAGES = 640  # of an epoch before the timed one, for a process's first steps are slower
 
 _TimeEpoch = Callable[..., tuple[Timing, float]]  # time and peak memory (GiB), of A or of B
 
@@ -147,10 +149,14 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _processor() -> str:
+    """Return the processor's name, and family and model: machines of one name differ in these."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    if not cpuinfo.exists():
+        return platform.processor()
+    first = cpuinfo.read_text().partition("\n\n")[0]
+    facts = dict(re.findall(r"^(.+?)\s*: (.+)$", first, re.MULTILINE))
+    known = [f"{key} {facts[key]}" for key in ("cpu family", "model") if key in facts]
+    return ", ".join([facts.get("model name", platform.processor()), *known])
 
 
 def _count_fast_epochs() -> int:

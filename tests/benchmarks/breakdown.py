@@ -27,7 +27,7 @@ _EVALUATION = "evaluation"
 _LAYERS = {  # parts of the names of operators and of their backward passes, without "_"
     "convolution": ("conv",),
     "normalization": ("batchnorm", "groupnorm"),
-    "pooling and activation": ("pool", "relu", "threshold", "clampmin", "mean"),
+    "pooling and activation": ("pool", "relu", "threshold", "clampmin"),
 }
 
 

@@ -32,7 +32,7 @@ def _dataset() -> Dataset:
 
 
 def time_epoch(model: str, threads: int, num_images: int = TRAIN_IMAGES) -> tuple[Timing, float]:
-    """Train ``model`` for an epoch and score it; also return the peak memory in GiB."""
+    """Train ``model`` on ``num_images`` and score it; also return the peak memory in GiB."""
     run = prepare(model, threads, num_images)
     with Stopwatch(training, "compute_logits") as evaluation:
         total = time_call(run.run_epoch)

@@ -10,7 +10,6 @@ from stages.params import Params, load_params, validate
 ROOT = Path(__file__).parents[2]
 BATCH_SIZE = 64
 TRAIN_IMAGES, TEST_IMAGES = 60_000, 10_000
-WARM_UP_IMAGES = 640  # of an epoch before the timed one, for a process's first steps are slower
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,8 @@ PLACES = [
     Bad("table with a wrong column", _write("t.csv", b"model,seed,train_epochs\nbn,1,3\n"), "study t.csv", 1, "a row has the column 'train_epochs'"),
     Bad("table without seeds", _write("t.csv", b"model,train.epochs\nbn,3\n"), "study t.csv", 1, "no model or no seed"),
     Bad("table with too many fields", _write("t.csv", b"model,seed\nbn,3,4\n"), "study t.csv", 1, "a row has the column None"),
+    Bad("table with a seed and a comment", _write("t.csv", b"model,seed\nbn,1 # x\n"), "study t.csv", 1, "t.csv: a row has the seed '1 # x'"),
+    Bad("table in the summary's place", lambda project: None, "study t.md --seeds 1", 1, "the table t.md is no .csv file"),
     Bad("table of bytes", _write("t.csv", b"model,seed\nbn,\xff\n"), "study t.csv", 1, "t.csv is no CSV file"),
     Bad("table with half a list", _write("t.csv", b"model,seed,train.epochs\nbn,1,[1\n"), "study t.csv", 2, "column train.epochs has the value"),
     Bad("table with a key too deep", _write("t.csv", b"model,seed,train.epochs.x\nbn,1,1\n"), "study t.csv", 2, "train.epochs.x names no parameter"),
