@@ -39,6 +39,6 @@ def read_predictions(path: Path, count: int) -> Predictions:
     if not logits.isfinite().all():
         raise PipelineError(f"{path} holds numbers that are not finite; {remedy}")
     software = metadata.get("software")
-    if not isinstance(software, dict):
+    if not isinstance(software, dict) or not all(isinstance(x, str) for x in software.values()):
         raise PipelineError(f"{path} does not say what software made it; {remedy}")
     return Predictions(logits, software)

@@ -19,7 +19,7 @@ class Progress:
         self._model, self._num_epochs, self._num_done = model, num_epochs, len(done)
         self._started_at = time.monotonic()
         self._bar = tqdm(
-            desc=f"{model} epoch {len(done) + 1}/{num_epochs}",
+            desc=self._place(len(done) + 1),
             total=num_epochs * num_images,
             initial=len(done) * num_images,
             unit=" images",
@@ -49,11 +49,14 @@ class Progress:
             f"accuracy {epoch.followed.accuracy:.2%}"
         )
         if not self._bar.disable:
-            next_epoch = min(epoch.number + 1, self._num_epochs)
-            self._bar.set_description_str(f"{self._model} epoch {next_epoch}/{self._num_epochs}")
+            self._bar.set_description_str(self._place(epoch.number + 1))
             self._bar.set_postfix_str(scores)
         else:
             seconds = (time.monotonic() - self._started_at) / (epoch.number - self._num_done)
             left = seconds * (self._num_epochs - epoch.number)
-            place = f"{self._model} epoch {epoch.number}/{self._num_epochs}"
+            place = self._place(epoch.number)
             print(f"{place}: {scores}, {seconds:.1f} s, {left:.0f} s left", flush=True)
+
+    def _place(self, number: int) -> str:
+        number = min(number, self._num_epochs)  # after the last epoch there is no next one
+        return f"{self._model} epoch {number}/{self._num_epochs}"

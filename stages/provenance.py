@@ -1,6 +1,7 @@
 """Where results come from: the contents that dvc.lock pins, and the software that made them."""
 
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,10 +16,25 @@ def describe_training(device: torch.device) -> dict[str, str]:
     """Return what of machine and software decides the bits of a training on ``device``."""
     return {
         "device": device.type,
+        "processor": describe_processor(),
         "CPU instructions": torch.backends.cpu.get_cpu_capability(),
         "Python": ".".join(platform.python_version_tuple()[:2]),
         **_versions("torch", "numpy", "safetensors"),
     }
+
+
+def describe_processor() -> str:
+    """Return the processor's name, with its family and model, which those of one name differ in.
+
+    They decide its caches and units, by which oneDNN and MKL choose the order of their sums.
+    """
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return platform.processor()
+    first = cpuinfo.read_text().partition("\n\n")[0]
+    facts = dict(re.findall(r"^(.+?)\s*: (.+)$", first, re.MULTILINE))
+    numbers = [f"{key} {facts[key]}" for key in ("cpu family", "model") if key in facts]
+    return ", ".join([facts.get("model name", platform.processor()), *numbers])
 
 
 def describe_report() -> dict[str, str]:

@@ -47,10 +47,12 @@ def read_results() -> Results:
     metrics = {model: read_metrics(metrics_path(model)) for model in MODELS}
     for model in MODELS:
         errors = int((predictions[model].logits.argmax(dim=1) != test.labels).sum())
-        if errors != metrics[model].errors:
+        stated = metrics[model]
+        if errors != stated.errors or stated.test_accuracy != round(1 - errors / len(test), 6):
             raise PipelineError(
-                f"{metrics_path(model)} counts {metrics[model].errors} errors and "
-                f"{predictions_path(model)} has {errors}; run `dvc repro --force evaluate`"
+                f"{metrics_path(model)} counts {stated.errors} errors and a test accuracy of "
+                f"{stated.test_accuracy}, but {predictions_path(model)} has {errors} errors of "
+                f"{len(test)}; run `dvc repro --force evaluate`"
             )
     return Results(
         histories=histories,

@@ -17,22 +17,22 @@ POWER = 0.8  # with which a needed number of seeds or images would show a differ
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval of a coverage of 95 %."""
+    """A confidence interval; what it covers, the function says that returns it."""
 
     low: float
     high: float
 
 
 def proportion_interval(count: int, total: int) -> Interval:
-    """Return the exact interval of a proportion (Clopper and Pearson 1934)."""
+    """Return the exact 95 % interval of a proportion (Clopper and Pearson 1934)."""
     return Interval(*map(float, proportion_confint(count, total, LEVEL, method="beta")))
 
 
 def mean_interval(values: list[float], num_intervals: int) -> Interval | None:
     """Return Student's interval of the mean of two or more ``values``.
 
-    It is one of ``num_intervals`` that hold all at once (Bonferroni). None where the values are
-    equal: accuracies come in steps, and a few equal ones leave their spread unknown.
+    It is one of ``num_intervals`` that hold all at once with 95 % (Bonferroni). None where the
+    values are equal: accuracies come in steps, and a few equal ones leave their spread unknown.
     """
     if np.ptp(values) == 0:
         return None

@@ -4,7 +4,6 @@ import csv
 import json
 import multiprocessing
 import platform
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -140,23 +139,11 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
             for m in MODELS
         },
         "machine": {
-            "processor": _processor(),
             "threads": CORES,
             "system": f"{platform.system()} {platform.machine()}",
             **describe_training(torch.device("cpu")),
         },
     }
-
-
-def _processor() -> str:
-    """Return the processor's name, and family and model: machines of one name differ in these."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return platform.processor()
-    first = cpuinfo.read_text().partition("\n\n")[0]
-    facts = dict(re.findall(r"^(.+?)\s*: (.+)$", first, re.MULTILINE))
-    known = [f"{key} {facts[key]}" for key in ("cpu family", "model") if key in facts]
-    return ", ".join([facts.get("model name", platform.processor()), *known])
 
 
 def _count_fast_epochs() -> int:

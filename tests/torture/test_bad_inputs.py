@@ -206,6 +206,8 @@ EVALUATED = [
     Bad("gap that disagrees", _json("reports/metrics/gn.json", accuracy_gap=0.5), "report", 1, "gn.json holds metrics that cannot be"),
     Bad("predictions of nobody", _tensors(PREDICTIONS, lambda _, m: m.update(software=3)), "report", 1, "does not say what software"),
     Bad("joined history with a gap", _replace("reports/history.csv", "bn,train,2,", "bn,train,7,"), "report", 1, "history.csv is no joined history"),
+    Bad("versions as lists", _tensors(PREDICTIONS, lambda _, m: m.update(software={"torch": ["2"]})), "report", 1, "does not say what software"),
+    Bad("accuracies that disagree", _json("reports/metrics/gn.json", test_accuracy=0.5, train_accuracy=0.5, accuracy_gap=0.0), "report", 1, "a test accuracy of 0.5, but"),
     Bad("errors that disagree", _json("reports/metrics/gn.json", errors=1), "report", 1, "counts 1 errors and"),
     Bad("no predictions", _remove(PREDICTIONS), "report", 1, f"gn.safetensors is missing; {EVALUATE}"),
     Bad("predictions cut", _cut(PREDICTIONS, 0.5), "report", 1, f"gn.safetensors is damaged .*{EVALUATE}"),
