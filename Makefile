@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 repro: .venv/ready
-	$(BIN)/python -m stages.repro
+	$(BIN)/python -m stages
 
 test: .venv/ready
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
@@ -16,14 +16,14 @@ lint: .venv/ready
 
 # The studies beside the main job: each trains what its table lacks. The report shows the seeds.
 seeds: .venv/ready
-	$(BIN)/python -m stages.study reports/seeds.csv --seeds 5
+	$(BIN)/python -m stages.studies reports/seeds.csv --seeds 5
 	$(BIN)/dvc repro
 
 fast: .venv/ready
-	$(BIN)/python -m stages.study reports/fast.csv
+	$(BIN)/python -m stages.studies reports/fast.csv
 
 search: .venv/ready
-	set -e; for table in reports/search/*.csv; do $(BIN)/python -m stages.study $$table; done
+	set -e; for table in reports/search/*.csv; do $(BIN)/python -m stages.studies $$table; done
 
 # What the README says of speed and of faults, measured on this machine.
 bench: .venv/ready

@@ -10,6 +10,6 @@ if sys.argv[0] == "-m":  # Python is about to run a stage: be ready before its s
     if missing := [name for name in ("psutil", "pydantic", "torch") if not find_spec(name)]:
         sys.exit(f"{sys.executable} has no {', '.join(missing)}; activate .venv (see README.md)")
 
-    from stages.command import prepare_process
+    from stages.core.process import prepare_process
 
     prepare_process()

@@ -1,17 +1,18 @@
 """Stage evaluate: score the three checkpoints on the clean training and test images."""
 
-from stages.activations import observe, write_activations
-from stages.checkpoint import checkpoint_path, read_checkpoint
-from stages.command import run_as_command
-from stages.dataset import read_dataset, read_split
-from stages.errors import PipelineError
-from stages.finished import forget_finished_trainings
-from stages.history import JOINED_PATH, Epoch, history_path, read_history, write_joined
-from stages.machine import set_up_machine
-from stages.metrics import measure, metrics_path, write_metrics
-from stages.params import MODELS, Params, load_params
-from stages.predictions import Predictions, predictions_path, write_predictions
-from stages.scoring import compute_logits
+from stages.core.dataset import read_dataset, read_split
+from stages.core.errors import PipelineError
+from stages.core.machine import set_up_machine
+from stages.core.params import MODELS, Params, load_params
+from stages.core.process import run_as_command
+from stages.evaluation.activations import observe, write_activations
+from stages.evaluation.joined_history import JOINED_PATH, write_joined
+from stages.evaluation.metrics import measure, metrics_path, write_metrics
+from stages.evaluation.predictions import Predictions, predictions_path, write_predictions
+from stages.model.checkpoint import checkpoint_path, read_checkpoint
+from stages.model.history import Epoch, history_path, read_history
+from stages.model.saved_state import forget_finished_trainings
+from stages.model.scoring import compute_logits
 
 
 def main() -> None:

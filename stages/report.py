@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from stages.command import run_as_command
-from stages.files import write_bytes
-from stages.params import load_params
+from stages.core.files import write_bytes
+from stages.core.params import load_params
+from stages.core.process import run_as_command
 from stages.reporting.document import render_markdown, render_page
-from stages.reporting.pictures import draw_pictures
-from stages.reporting.results import read_results
-from stages.reporting.seeds import read_seeds
-from stages.reporting.style import render_png
+from stages.reporting.figures.gallery import draw_pictures
+from stages.reporting.figures.style import render_png
+from stages.reporting.findings import read_results
+from stages.reporting.studies import read_seeds
 
 REPORTS = Path("reports")
 

@@ -1,15 +1,14 @@
 """Stage train-bn, train-gn or train-ln: train one model, from prepared data to a checkpoint."""
 
-from stages.checkpoint import checkpoint_path, write_checkpoint
-from stages.command import ArgumentParser, run_as_command
-from stages.dataset import read_dataset
-from stages.history import history_path, write_history
-from stages.machine import set_up_machine
-from stages.params import MODELS, load_params
-from stages.progress import Progress
-from stages.provenance import describe_training
-from stages.resume import saved_state
-from stages.training import Training
+from stages.core.dataset import read_dataset
+from stages.core.machine import describe_training, set_up_machine
+from stages.core.params import MODELS, load_params
+from stages.core.process import ArgumentParser, run_as_command
+from stages.model.checkpoint import checkpoint_path, write_checkpoint
+from stages.model.history import history_path, write_history
+from stages.model.saved_state import saved_state
+from stages.training.loop import Training
+from stages.training.progress import Progress
 
 
 def main(model: str) -> None:
@@ -19,12 +18,14 @@ def main(model: str) -> None:
     dataset = read_dataset()
     training = Training(model, params, dataset, device)
     state = saved_state(model, params, dataset, device)
-    state.resume(training)
+    if saved := state.read():
+        training.restore(*saved)
+        print(f"{state.path}: going on after epoch {len(training.epochs)}", flush=True)
     with Progress(model, params.train.epochs, len(dataset.train), training.epochs) as progress:
         while not training.is_finished:
             epoch = training.run_epoch(progress.add_images)
             write_history(history_path(model), training.epochs)
-            state.save(training)
+            state.save(training.epochs, training.state())
             progress.end_epoch(epoch)
     write_history(history_path(model), training.epochs)
     weights, software = training.result.state_dict(), describe_training(device)

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages import mnist
-from stages.dataset import Dataset, Split, measure_pixels
-from stages.params import Params, load_params
+from stages.core.dataset import Dataset, Split
+from stages.core.params import Params, load_params
+from stages.preparation import sources
+from stages.preparation.splitting import measure_pixels
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +37,7 @@ def params() -> Params:
 
 @pytest.fixture(scope="session")
 def test_split() -> Split:
-    return Split("test", *mnist.read_files(ROOT / "data/raw", mnist.TEST_FILES))
+    return Split("test", *sources.read_files(ROOT / "data/raw", sources.TEST_FILES))
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 import torch
 
-from stages.activations import BLOCKS, NUM_IMAGES, observe
-from stages.dataset import Pixels, Split
-from stages.model import build_network
+from stages.core.dataset import Pixels, Split
+from stages.evaluation.activations import BLOCKS, NUM_IMAGES, observe
+from stages.model.network import build_network
 
 
 def test_observed_are_the_layers_inputs_and_outputs(test_split: Split) -> None:

@@ -5,9 +5,9 @@ import torch
 import torchvision.transforms.functional as reference
 from torchvision.transforms import InterpolationMode
 
-from stages.augmentation import Draws, augment, draw
-from stages.dataset import Split
-from stages.params import AugmentationParams
+from stages.core.dataset import Split
+from stages.core.params import AugmentationParams
+from stages.training.augmentation import Draws, augment, draw
 
 NEUTRAL = AugmentationParams(**dict.fromkeys(AugmentationParams.model_fields, 0.0))
 WIDE = NEUTRAL.model_copy(

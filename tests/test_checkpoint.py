@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.checkpoint import describe, network_for, read_checkpoint, write_checkpoint
-from stages.errors import PipelineError
-from stages.files import METADATA_KEY, read_tensors, write_tensors
-from stages.params import MODELS, Params
+from stages.core.errors import PipelineError
+from stages.core.files import METADATA_KEY, read_tensors, write_tensors
+from stages.core.params import MODELS, Params
+from stages.model.checkpoint import describe, network_for, read_checkpoint, write_checkpoint
 from tests.conftest import change
 
 SOFTWARE = {"torch": "1.2.3"}

@@ -4,18 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from stages.dataset import (
-    Dataset,
-    Pixels,
-    Split,
-    hold_out,
-    measure_pixels,
-    read_dataset,
-    read_split,
-    write_prepared,
-)
-from stages.errors import PipelineError
-from stages.files import write_tensors
+from stages.core.dataset import Dataset, Pixels, Split, read_dataset, read_split
+from stages.core.errors import PipelineError
+from stages.core.files import write_tensors
+from stages.preparation.splitting import hold_out, measure_pixels, write_prepared
 
 
 def _write(folder: Path, dataset: Dataset) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.params import MODELS, Params
-from stages.provenance import read_pins
+from stages.core.params import MODELS, Params
+from stages.reporting.provenance import read_pins
 from tests.conftest import ROOT
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())

@@ -6,20 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.dataset import Split
-from stages.errors import PipelineError
-from stages.metrics import Metrics
-from stages.params import MODELS, Params
-from stages.recipe import recipe_digest
-from stages.reporting.evidence import (
-    Evidence,
-    answer,
-    compare_by_images,
-    compare_by_seeds,
-    judge,
-)
-from stages.reporting.results import Results
-from stages.reporting.seeds import Seeds, describe_seeds, read_seeds
+from stages.core.dataset import Split
+from stages.core.errors import PipelineError
+from stages.core.params import MODELS, Params
+from stages.core.recipe import recipe_digest
+from stages.evaluation.metrics import Metrics
+from stages.reporting.claims import answer, judge
+from stages.reporting.evidence import Evidence, compare_by_images, compare_by_seeds
+from stages.reporting.findings import Results
+from stages.reporting.studies import Seeds, describe_seeds, read_seeds
 from tests.conftest import change
 
 LEVEL = [0.9960, 0.9961, 0.9959, 0.9962, 0.9960]

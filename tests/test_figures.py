@@ -7,22 +7,17 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from stages.dataset import Split
-from stages.history import Epoch
-from stages.model import normalization_layer
-from stages.params import MODELS
-from stages.reporting import curves
-from stages.reporting.errors import (
-    count_confusions,
-    draw_confusions,
-    draw_errors,
-    find_errors,
-    find_overlaps,
-)
-from stages.reporting.normalization import draw_worked_example
-from stages.reporting.style import COLOURS, render_png
-from stages.scoring import Score
-from stages.worked_example import find_shared_statistics, read_example
+from stages.core.dataset import Split
+from stages.core.params import MODELS
+from stages.model.history import Epoch
+from stages.model.network import normalization_layer
+from stages.model.scoring import Score
+from stages.reporting.figures import curves
+from stages.reporting.figures.mistakes import draw_confusions, draw_errors
+from stages.reporting.figures.style import COLOURS, render_png
+from stages.reporting.figures.worked_example import draw_worked_example
+from stages.reporting.mistakes import count_confusions, find_errors, find_overlaps
+from stages.reporting.worked_example import find_shared_statistics, read_example
 from tests.conftest import ROOT
 
 

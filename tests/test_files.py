@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.errors import PipelineError
-from stages.files import read_json, read_tensors, write_bytes, write_json, write_tensors
+from stages.core.errors import PipelineError
+from stages.core.files import read_json, read_tensors, write_bytes, write_json, write_tensors
 from tests.conftest import Project
 
 

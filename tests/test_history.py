@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from stages.errors import PipelineError
-from stages.history import Epoch, read_history, read_joined, write_history, write_joined
-from stages.scoring import Score
+from stages.core.errors import PipelineError
+from stages.evaluation.joined_history import read_joined, write_joined
+from stages.model.history import Epoch, read_history, write_history
+from stages.model.scoring import Score
 
 
 def _epochs(split: str = "test", shift: float = 0.0) -> list[Epoch]:

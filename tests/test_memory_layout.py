@@ -3,9 +3,9 @@ import copy
 import pytest
 import torch
 
-from stages.checkpoint import network_for
-from stages.memory_layout import lay_out
-from stages.params import MODELS, Params
+from stages.core.params import MODELS, Params
+from stages.model.checkpoint import network_for
+from stages.training.memory_layout import lay_out
 
 CPU = torch.device("cpu")
 

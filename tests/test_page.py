@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from stages.params import MODELS
+from stages.core.params import MODELS
 from tests.conftest import ROOT
 
 PAGE = ROOT / "reports/index.html"

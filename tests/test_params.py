@@ -4,10 +4,10 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from stages.errors import ParamsError
-from stages.model import build_network
-from stages.params import GroupModelParams, Params, load_params
-from stages.yaml12 import MAX_BYTES, load_yaml
+from stages.core.errors import ParamsError
+from stages.core.params import GroupModelParams, Params, load_params
+from stages.core.yaml12 import MAX_BYTES, load_yaml
+from stages.model.network import build_network
 from tests.conftest import ROOT, change, with_param
 
 TEXT = (ROOT / "params.yaml").read_text()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.params import MODELS, Params
-from stages.workers import count_workers
+from stages.core.machine import count_workers
+from stages.core.params import MODELS, Params
 from tests.conftest import Project
 
 OUTPUTS = [
@@ -162,7 +162,7 @@ def test_trainings_side_by_side_give_the_same_bytes(
 ) -> None:
     other = Project(tmp_path_factory.mktemp("side-by-side"))
     other.make_small(epochs=1)
-    output = other.run("python", "-m", "stages.repro")
+    output = other.run("python", "-m", "stages")
     side_by_side = count_workers(params.train, len(MODELS)) > 1
     name = "gn \\| " if side_by_side else ""
     assert re.search(rf"^{name}gn epoch 1/1: validation loss", output, re.MULTILINE)

@@ -6,9 +6,9 @@ import termios
 
 import pytest
 
-from stages.history import Epoch
-from stages.progress import Progress
-from stages.scoring import Score
+from stages.model.history import Epoch
+from stages.model.scoring import Score
+from stages.training.progress import Progress
 from tests.conftest import ROOT
 
 _SCORE = Score(0.5, 0.875)

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from stages.provenance import describe_processor
+from stages.core.machine import describe_processor
 
 
 @pytest.mark.skipif(not shutil.which("lscpu"), reason="lscpu is not there to compare with")

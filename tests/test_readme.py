@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.summary import summarize
+from stages.studies.summary import summarize
 from tests.benchmarks.__main__ import render
 from tests.conftest import ROOT
 

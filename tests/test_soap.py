@@ -5,8 +5,8 @@ import torch
 from pytorch_optimizer import SOAP as Reference
 from torch import nn
 
-from stages import soap
-from stages.soap import Soap, as_matrix
+from stages.training import soap
+from stages.training.soap import Soap, as_matrix
 
 SHAPE = (12, 2, 2, 2)  # as a matrix 12 x 8: a gradient has a part in each direction
 

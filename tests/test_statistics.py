@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import binom, norm
 
-from stages.reporting.errors import bin_by_confidence, calibration_error
+from stages.reporting.mistakes import bin_by_confidence, calibration_error
 from stages.reporting.statistics import (
     correct_for_number,
     count_needed_images,

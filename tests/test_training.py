@@ -8,16 +8,16 @@ from torch._ops import OpOverload
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stages.checkpoint import network_for
-from stages.dataset import Dataset
-from stages.errors import PipelineError
-from stages.machine import set_up_machine
-from stages.model import convolution_weights
-from stages.params import MODELS, AugmentationParams, Params
-from stages.schedule import one_cycle
-from stages.scoring import compute_logits, score
-from stages.training import Training, epoch_seed
-from stages.weight_average import WeightAverage
+from stages.core.dataset import Dataset
+from stages.core.errors import PipelineError
+from stages.core.machine import set_up_machine
+from stages.core.params import MODELS, AugmentationParams, Params
+from stages.model.checkpoint import network_for
+from stages.model.network import convolution_weights
+from stages.model.scoring import compute_logits, score
+from stages.training.loop import Training, epoch_seed
+from stages.training.optimizer import one_cycle
+from stages.training.weight_average import WeightAverage
 from tests.conftest import change
 
 CPU = torch.device("cpu")

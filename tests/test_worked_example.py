@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.errors import PipelineError
-from stages.model import NORMALIZATIONS, normalization_layer
-from stages.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
+from stages.core.errors import PipelineError
+from stages.model.network import NORMALIZATIONS, normalization_layer
+from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
 from tests.conftest import ROOT
 
 EXAMPLE = ROOT / "data/worked_example.json"

@@ -10,24 +10,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from torchvision.io import encode_png
 
-from stages.activations import NUM_IMAGES
-from stages.params import MODELS, Params, flatten
-from stages.provenance import describe_report, read_pins
-from stages.reporting.errors import SHOWN, calibration_error, find_errors, find_overlaps, predict
-from stages.reporting.evidence import (
+from stages.core.params import MODELS, Params, flatten
+from stages.evaluation.activations import NUM_IMAGES
+from stages.reporting.claims import (
     answer,
-    compare_by_images,
     describe_difference,
     format_points,
     format_share,
     judge,
-    weigh,
 )
-from stages.reporting.pictures import Picture
-from stages.reporting.results import Results
-from stages.reporting.seeds import Seeds, describe_seeds
+from stages.reporting.evidence import compare_by_images, weigh
+from stages.reporting.figures.gallery import Picture
+from stages.reporting.figures.style import COLOURS, NAMES, render_svg
+from stages.reporting.findings import Results
+from stages.reporting.mistakes import SHOWN, calibration_error, find_errors, find_overlaps, predict
+from stages.reporting.provenance import describe_report, read_pins
 from stages.reporting.statistics import Interval, proportion_interval
-from stages.reporting.style import COLOURS, NAMES, render_svg
+from stages.reporting.studies import Seeds, describe_seeds
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

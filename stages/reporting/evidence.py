@@ -1,4 +1,4 @@
-"""What the results show and what they do not: comparisons, and the claims that rest on them."""
+"""What the results show, in numbers: comparisons of the models, pair by pair."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -6,9 +6,8 @@ from statistics import mean
 
 import torch
 
-from stages.params import MODELS
-from stages.reporting.results import Results
-from stages.reporting.seeds import Seeds
+from stages.core.params import MODELS
+from stages.reporting.findings import Results
 from stages.reporting.statistics import (
     LEVEL,
     Interval,
@@ -19,6 +18,7 @@ from stages.reporting.statistics import (
     p_of_disagreements,
     p_of_mean_difference,
 )
+from stages.reporting.studies import Seeds
 
 PAIRS = list(combinations(MODELS, 2))
 
@@ -39,15 +39,6 @@ class Comparison:
     def is_shown(self) -> bool:
         """Whether the difference is more than chance explains."""
         return self.p_value < LEVEL
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement that people would like to make, and whether the evidence supports it."""
-
-    statement: str
-    is_supported: bool
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -134,127 +125,3 @@ def compare_by_seeds(values: dict[str, list[float]]) -> list[Comparison]:
         )
         for (first, second), x, p_value in zip(PAIRS, differences, p_values, strict=True)
     ]
-
-
-def judge(evidence: Evidence) -> list[Claim]:
-    """Judge the claims that the present values suggest, and that each pair differs."""
-    by_accuracy, by_gap = evidence.by_accuracy, evidence.by_gap
-    best = max(MODELS, key=evidence.test_accuracy.__getitem__)
-    smallest = min(MODELS, key=evidence.accuracy_gap.__getitem__)
-    largest = max(MODELS, key=evidence.accuracy_gap.__getitem__)
-    pairs = [
-        Claim(
-            f"{x.first} and {x.second} differ in test accuracy",
-            x.is_shown,
-            _describe(x, evidence.unit),
-        )
-        for x in by_accuracy
-    ]
-    return [
-        _judge_extreme(f"{best} has the best test accuracy", best, by_accuracy),
-        _judge_extreme(f"{smallest} has the smallest train-test gap", smallest, by_gap),
-        _judge_extreme(f"{largest} overfits most (largest gap)", largest, by_gap),
-        *pairs,
-    ]
-
-
-def _judge_extreme(statement: str, model: str, comparisons: list[Comparison]) -> Claim:
-    """Judge that ``model`` stands apart from both others."""
-    if not comparisons:
-        return Claim(statement, False, "one run of each model cannot tell; several seeds can")
-    with_model = [x for x in comparisons if model in (x.first, x.second)]
-    reasons = [
-        f"{'apart from' if x.is_shown else 'no difference shown from'} "
-        f"{x.second if x.first == model else x.first} ({format_p(x.p_value)})"
-        for x in with_model
-    ]
-    return Claim(statement, all(x.is_shown for x in with_model), "; ".join(reasons))
-
-
-def _describe(comparison: Comparison, unit: str) -> str:
-    lead = describe_difference(comparison)
-    return (
-        lead if comparison.is_shown else f"no difference shown: {lead}{_needed(comparison, unit)}"
-    )
-
-
-def describe_difference(comparison: Comparison) -> str:
-    """Say in words how far the better model is above the other, and how likely by chance."""
-    p = format_p(comparison.p_value)
-    if comparison.difference == 0:
-        return f"{comparison.first} and {comparison.second} are equal ({p})"
-    ahead, behind = comparison.first, comparison.second
-    if comparison.difference < 0:
-        ahead, behind = behind, ahead
-    interval = ""
-    if comparison.interval is not None:
-        sign = 1 if comparison.difference > 0 else -1
-        ends = sorted(sign * end for end in (comparison.interval.low, comparison.interval.high))
-        interval = f", 95 % interval {100 * ends[0]:.3f} to {100 * ends[1]:.3f}"
-    return (
-        f"{ahead} is {format_points(abs(comparison.difference), 3)} above {behind}{interval} ({p})"
-    )
-
-
-def _needed(comparison: Comparison, unit: str) -> str:
-    if comparison.needed is None:
-        return ""
-    each = " of each" if unit == "seeds" else ""
-    rounded = round(comparison.needed, 1 - len(str(comparison.needed)))
-    return f"; to show a difference of that size takes about {rounded:,} {unit}{each}"
-
-
-def format_p(p_value: float) -> str:
-    """Write a p-value with two significant digits."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
-
-
-def format_share(share: float, digits: int = 2) -> str:
-    """Write a fraction as people read it."""
-    return f"{100 * share:.{digits}f} %"
-
-
-def format_points(difference: float, digits: int = 2) -> str:
-    """Write a difference of fractions in percentage points."""
-    return f"{100 * difference:.{digits}f} points"
-
-
-def answer(evidence: Evidence) -> str:
-    """Answer in a few sentences: which normalization here, and how sure is that?"""
-    best = max(MODELS, key=evidence.test_accuracy.__getitem__)
-    shown = [x for x in evidence.by_accuracy if x.is_shown]
-    behind = {x.second if x.difference > 0 else x.first for x in shown}
-    level = [model for model in MODELS if model not in behind]
-    accuracies = ", ".join(
-        f"{model} {format_share(evidence.test_accuracy[model], 3)}" for model in MODELS
-    )
-    caution = (
-        " That is of these three networks: what the normalization gives takes several seeds."
-        if evidence.unit == "images"
-        else ""
-    )
-    basis = f"{evidence.basis[0].upper()}{evidence.basis[1:]}"
-    leads = " and ".join(map(describe_difference, shown))
-    if len(level) == 1:
-        return f"Use {best}. {basis}: {accuracies}; {leads}.{caution}"
-    if behind:
-        return (
-            f"Use {' or '.join(level)}. {basis}: {accuracies}; {leads}, and between "
-            f"{' and '.join(level)} no difference of test accuracy is shown.{caution}"
-        )
-    widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
-    return (
-        f"Use any of the three: no difference of test accuracy is shown{_bound(evidence)}. "
-        f"{basis}: {accuracies}; {describe_difference(widest)}"
-        f"{_needed(widest, evidence.unit)}.{caution}"
-    )
-
-
-def _bound(evidence: Evidence) -> str:
-    """Say how large a difference the intervals leave possible, where all pairs have one."""
-    intervals = [x.interval for x in evidence.by_accuracy if x.interval is not None]
-    if len(intervals) < len(PAIRS):
-        return ""
-    largest = max(max(-interval.low, interval.high) for interval in intervals)
-    bound = format_points(largest, 3)
-    return f", and with 95 % confidence none is larger than {bound} on these images"

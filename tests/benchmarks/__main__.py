@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from jinja2 import Template
 
-from stages.params import MODELS
-from stages.provenance import describe_training
+from stages.core.machine import describe_training
+from stages.core.params import MODELS
 from tests.benchmarks import conventional, own
 from tests.benchmarks.breakdown import break_down
 from tests.benchmarks.limit import convolution_rate, least_seconds, matmul_rate

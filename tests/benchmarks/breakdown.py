@@ -14,10 +14,10 @@ from typing import NamedTuple
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from stages import training
-from stages.scoring import compute_logits
-from stages.training import Training
-from stages.weight_average import WeightAverage
+from stages.model.scoring import compute_logits
+from stages.training import loop
+from stages.training.loop import Training
+from stages.training.weight_average import WeightAverage
 from tests.benchmarks.own import Stopwatch, prepare
 from tests.benchmarks.timing import time_call
 
@@ -64,7 +64,7 @@ def _time_functions(run: Training) -> tuple[float, dict[str, float]]:
         "augmentation": [(Training, "_augmented")],
         "optimizer": [(optimizer, x) for x in ("step", "update_bases") if hasattr(optimizer, x)],
         "average of the weights": [(WeightAverage, "update")],
-        _EVALUATION: [(training, "compute_logits")],
+        _EVALUATION: [(loop, "compute_logits")],
     }
     with ExitStack() as stack:
         watches = {
@@ -88,12 +88,12 @@ def _profile_layers(run: Training) -> Profile:
         with record_function(_EVALUATION):
             return compute_logits(*arguments)
 
-    training.compute_logits = compute
+    loop.compute_logits = compute
     try:
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
             seconds = time_call(run.run_epoch)
     finally:
-        training.compute_logits = compute_logits
+        loop.compute_logits = compute_logits
     events = profiler.events()
     layers: dict[str, list[float]] = defaultdict(list)
     for event in events:

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 from torchvision.datasets import MNIST
 
-from stages.checkpoint import network_for
-from stages.dataset import measure_pixels
-from stages.mnist import TEST_FILES, TRAIN_FILES, read_files
+from stages.model.checkpoint import network_for
+from stages.preparation.sources import TEST_FILES, TRAIN_FILES, read_files
+from stages.preparation.splitting import measure_pixels
 from tests.benchmarks.timing import (
     BATCH_SIZE,
     ROOT,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from stages.checkpoint import network_for
+from stages.model.checkpoint import network_for
 from tests.benchmarks.timing import TEST_IMAGES, TRAIN_IMAGES, time_call, timed_params
 
 _SECONDS = 2

@@ -42,7 +42,7 @@ def measure_overhead() -> Overhead:
         witness.parent.mkdir(parents=True, exist_ok=True)
         witness.write_text(_WITNESS.format(log=str(log)))
         _replace_all(Path(folder, "dvc.yaml"), "cmd: python ", f"cmd: {sys.executable} {witness} ")
-        seconds = time_call(lambda: project.run("python", "-m", "stages.repro"))
+        seconds = time_call(lambda: project.run("python", "-m", "stages"))
         rows = list(csv.reader(log.read_text().splitlines()))
         stages = [(float(start), float(end)) for _, start, end, _ in rows]
         return Overhead(

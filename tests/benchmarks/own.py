@@ -9,12 +9,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from stages import training
-from stages.dataset import Dataset, Split, measure_pixels
-from stages.machine import set_up_machine
-from stages.mnist import TEST_FILES, TRAIN_FILES, read_files
-from stages.resume import SavedState
-from stages.training import Training
+from stages.core.dataset import Dataset, Split
+from stages.core.machine import set_up_machine
+from stages.model.saved_state import SavedState
+from stages.preparation.sources import TEST_FILES, TRAIN_FILES, read_files
+from stages.preparation.splitting import measure_pixels
+from stages.training import loop
+from stages.training.loop import Training
 from tests.benchmarks.timing import (
     ROOT,
     TEST_IMAGES,
@@ -34,7 +35,7 @@ def _dataset() -> Dataset:
 def time_epoch(model: str, threads: int, num_images: int = TRAIN_IMAGES) -> tuple[Timing, float]:
     """Train ``model`` on ``num_images`` and score it; also return the peak memory in GiB."""
     run = prepare(model, threads, num_images)
-    with Stopwatch(training, "compute_logits") as evaluation:
+    with Stopwatch(loop, "compute_logits") as evaluation:
         total = time_call(run.run_epoch)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return Timing(total - evaluation.seconds, evaluation.seconds), memory
@@ -46,7 +47,7 @@ def time_saving(model: str) -> float:
     run.run_epoch()
     with tempfile.TemporaryDirectory() as folder:
         state = SavedState(Path(folder, "state.safetensors"), "0" * 64)
-        return median(time_call(lambda: state.save(run)) for _ in range(20))
+        return median(time_call(lambda: state.save(run.epochs, run.state())) for _ in range(20))
 
 
 def prepare(

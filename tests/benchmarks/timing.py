@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.params import Params, load_params, validate
+from stages.core.params import Params, load_params, validate
 
 ROOT = Path(__file__).parents[2]
 BATCH_SIZE = 64

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.errors import ParamsError, PipelineError
-from stages.mnist import IdxFile, parse_idx
-from stages.params import Params, load_params
+from stages.core.errors import ParamsError, PipelineError
+from stages.core.params import Params, load_params
+from stages.preparation.sources import IdxFile, parse_idx
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "params.yaml").read_text()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.files import read_tensors, write_tensors
+from stages.core.files import read_tensors, write_tensors
 from tests.conftest import Project
 
 Spoil = Callable[[Project], None]

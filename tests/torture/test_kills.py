@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stages.params import MODELS
+from stages.core.params import MODELS
 from tests.conftest import Project
 
 EPOCHS = 2

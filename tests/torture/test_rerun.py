@@ -29,6 +29,6 @@ def _run(folder: Path) -> str:
         for output in stage["outs"]:
             path = folder / output["path"]
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    output = project.run("python", "-m", "stages.repro")
+    output = project.run("python", "-m", "stages")
     assert all(f"Running stage '{name}'" in output for name in ("evaluate", "report"))
     return lock.read_text()

@@ -1,0 +1,207 @@
+"""The schema of params.yaml: every number a user may change, with its unit and its range."""
+
+import difflib
+import re
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stages.core.errors import ParamsError
+from stages.core.yaml12 import load_yaml
+
+PARAMS_PATH = Path("params.yaml")
+MODELS = {"bn": "batch", "gn": "group", "ln": "layer"}  # name: normalization
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _number(low: float, high: float, what: str) -> Any:  # noqa: ANN401
+    """Require a number in [low, high]; an error says that this and ``what`` is allowed."""
+    return Field(ge=low, le=high, description=f"from {low} to {high}, {what}")
+
+
+class DataParams(_Section):
+    """Which training images are held out."""
+
+    validation_images: int = _number(0, 59_000, "held out of the 60000 training images")
+    split_seed: int = _number(0, 2**31 - 1, "the seed that draws the held-out images")
+
+
+class AugmentationParams(_Section):
+    """Ranges of the random transformations of a training image; 0 leaves one out."""
+
+    rotation: float = _number(0, 180, "degrees either way")
+    translation: float = _number(0, 14, "pixels either way, along each axis")
+    scale: float = _number(0, 0.9, "share either way")
+    shear: float = _number(0, 60, "degrees either way, along the rows")
+    brightness: float = _number(0, 1, "share either way")
+    contrast: float = _number(0, 1, "share either way")
+
+
+class TrainParams(_Section):
+    """The recipe that the three models share."""
+
+    seed: int = _number(0, 2**31 - 1, "the seed of weights, batches, augmentation and dropout")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(description="auto, cpu, cuda or mps")
+    threads: int = _number(1, 256, "threads of one training")
+    epochs: int = _number(1, 1_000, "passes over the training images")
+    batch_size: int = _number(1, 10_000, "images in a step")
+    optimizer: Literal["soap", "sgd"] = Field(description="soap or sgd")
+    momentum: float = _number(0, 0.999, "decay a step of the gradients' running mean")
+    nesterov: bool = Field(description="true or false")
+    warmup: float = _number(0, 1, "share of the steps in which the learning rate rises")
+    annealing: Literal["cos", "linear"] = Field(description="cos or linear")
+    initial_divisor: float = _number(1, 1e6, "peak rate / first rate")
+    final_divisor: float = _number(1, 1e9, "first rate / last rate")
+    label_smoothing: float = _number(0, 0.9, "probability spread over all digits")
+    weight_average: float = _number(0, 0.99999, "decay a step of the average; 0 is no average")
+    dropout: float = _number(0, 0.9, "probability of a zeroed activation")
+    augmentation: AugmentationParams
+
+    @model_validator(mode="after")
+    def _nesterov_needs_sgd_with_momentum(self) -> "TrainParams":
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ValueError(
+                "train.nesterov is true: Nesterov's update needs the optimizer sgd and a momentum "
+                "above 0"
+            )
+        return self
+
+
+class ModelParams(_Section):
+    """What one model has for itself."""
+
+    learning_rate: float = _number(1e-6, 10, "the peak of the one-cycle schedule")
+    l1: float = _number(0, 1, "factor of the sum of absolute convolution weights in the loss")
+    weight_decay: float = _number(0, 1, "times the rate, the share of the weights taken off a step")
+
+
+class GroupModelParams(ModelParams):
+    """Group normalization's own parameter beside those of every model."""
+
+    channels_per_group: Literal[1, 2, 4] = Field(
+        description="1, 2 or 4: what divides 8, 16 and 12 channels"
+    )
+
+
+class ModelsParams(_Section):
+    """The three models."""
+
+    bn: ModelParams
+    gn: GroupModelParams
+    ln: ModelParams
+
+    def __getitem__(self, name: str) -> ModelParams:
+        """Return the parameters of the model called ``name`` (bn, gn or ln)."""
+        return getattr(self, name)
+
+
+class ReportParams(_Section):
+    """What only the report depends on."""
+
+    dots_per_inch: int = _number(50, 400, "the resolution of the figures")
+
+
+class Params(_Section):
+    """The whole of params.yaml."""
+
+    data: DataParams
+    train: TrainParams
+    models: ModelsParams
+    report: ReportParams
+
+
+def load_params(path: Path = PARAMS_PATH) -> Params:
+    """Read and validate ``path`` as a whole.
+
+    Raises:
+        ParamsError: the file cannot be read, is no YAML, or a key is unknown, missing, of the
+            wrong type or out of range.
+    """
+    try:
+        content = load_yaml(path.read_bytes())
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read ({error.strerror}); restore it") from None
+    except ValueError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    return validate(content, str(path))
+
+
+def validate(content: Any, source: str) -> Params:  # noqa: ANN401
+    """Check ``content``, what a YAML parser made of ``source``, as a whole.
+
+    Raises:
+        ParamsError: a key is unknown, missing, of the wrong type or out of range.
+    """
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise ParamsError(f"{source}: {_first_line(error)}") from None
+
+
+def _first_line(error: ValidationError) -> str:
+    """Say which key is at fault, its value, and what is allowed."""
+    # A misspelt key is also a missing one: the unknown key is the one to name.
+    first, *others = sorted(
+        error.errors(include_url=False, include_context=False),
+        key=lambda fault: fault["type"] not in ("extra_forbidden", "invalid_key"),
+    )
+    # reprlib bounds what a hostile file can make of its keys and values, and keeps it one line.
+    parts = [str(part) for part in first["loc"] if part != "[key]"]
+    key = ".".join(
+        part if re.fullmatch(r"\w{1,40}", part) else reprlib.repr(part) for part in parts
+    )
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        message = f"{key} is not a known key; {_known_keys(first['loc'])}"
+    elif first["type"] == "value_error":
+        message = first["msg"].removeprefix("Value error, ")
+    elif first["type"] == "missing":
+        message = f"{key} is missing; allowed: {_allowed(first['loc'])}"
+    else:
+        value = reprlib.repr(first["input"])
+        message = f"{key or 'the file'} is {value}; allowed: {_allowed(first['loc'])}"
+    return message + (f" (and {len(others)} more)" if others else "")
+
+
+def _section(location: tuple[int | str, ...]) -> type[_Section]:
+    """Return the class of the section at ``location``, or of the nearest one above it."""
+    section: type[_Section] = Params
+    for key in location:
+        field = section.model_fields.get(str(key))
+        if field is None or not (
+            isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+        ):
+            break
+        section = field.annotation
+    return section
+
+
+def _allowed(location: tuple[int | str, ...]) -> str:
+    section = _section(location)
+    field = section.model_fields.get(str(location[-1])) if location else None
+    if field is None or field.description is None:
+        return "the keys " + ", ".join(section.model_fields)
+    nouns = {int: "an integer ", float: "a number "}
+    return nouns.get(field.annotation, "") + field.description
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    section = _section(location[:-1])
+    close = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
+    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(section.model_fields)}"
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dictionaries by their dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves

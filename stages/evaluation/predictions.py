@@ -1,0 +1,44 @@
+"""The answers of a trained model to the test images: its logits, as safetensors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from stages.core.errors import PipelineError
+from stages.core.files import check_tensor, read_tensors, write_tensors
+
+
+def predictions_path(model: str) -> Path:
+    """Return where the predictions of ``model`` (bn, gn or ln) are."""
+    return Path("reports/predictions", f"{model}.safetensors")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The logits [N, 10], float32, of N test images, and the software that trained the model."""
+
+    logits: torch.Tensor
+    software: dict[str, str]
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write ``predictions``."""
+    write_tensors(path, {"logits": predictions.logits}, {"software": predictions.software})
+
+
+def read_predictions(path: Path, count: int) -> Predictions:
+    """Read the predictions for ``count`` images that ``write_predictions`` wrote.
+
+    Raises:
+        PipelineError: the file is missing, damaged, or holds something else.
+    """
+    remedy = "run `dvc repro evaluate`"
+    tensors, metadata = read_tensors(path, remedy)
+    logits = check_tensor(path, tensors, "logits", torch.float32, (count, 10), remedy)
+    if not logits.isfinite().all():
+        raise PipelineError(f"{path} holds numbers that are not finite; {remedy}")
+    software = metadata.get("software")
+    if not isinstance(software, dict) or not all(isinstance(x, str) for x in software.values()):
+        raise PipelineError(f"{path} does not say what software made it; {remedy}")
+    return Predictions(logits, software)

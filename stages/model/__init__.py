@@ -1,0 +1,1 @@
+"""One model: its network, its scores, its files."""

@@ -1,0 +1,109 @@
+"""The state of a training, kept outside DVC's outputs, and whose it is.
+
+An unfinished training goes on from it. That of a finished one is kept until DVC has recorded what
+the training gave, which it does when the stage's process has ended: killed in between, DVC removes
+the outputs at its next run, and the state gives them again without a training.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stages.core.dataset import Dataset
+from stages.core.errors import PipelineError
+from stages.core.files import read_tensors, write_tensors
+from stages.core.machine import describe_training
+from stages.core.params import Params
+from stages.model.checkpoint import describe
+from stages.model.history import Epoch
+from stages.model.scoring import Score
+
+# DVC removes a stage's outputs before it runs the stage; this folder it ignores.
+STATES = Path(".resume")
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """Where the state of one unfinished training is, and the digest of all that decides it."""
+
+    path: Path
+    owner: str
+
+    def save(self, epochs: list[Epoch], tensors: Mapping[str, torch.Tensor]) -> None:
+        """Write the ``tensors`` of a training that has gone through ``epochs``."""
+        rows = [asdict(epoch) for epoch in epochs]
+        metadata = {"owner": self.owner, "epochs": rows, "content": _digest(tensors, rows)}
+        write_tensors(self.path, tensors, metadata)
+
+    def read(self) -> tuple[dict[str, torch.Tensor], list[Epoch]] | None:
+        """Return what ``save`` wrote, tensors and epochs; None where nothing of this owner is.
+
+        A state that is damaged, or of other parameters, data, code or machine, is removed.
+        """
+        finished = _finished_path(self.path)
+        if not self.path.exists() and finished.exists():
+            finished.replace(self.path)
+        if not self.path.exists():
+            return None
+        try:
+            tensors, metadata = read_tensors(self.path, "")
+            if metadata["owner"] == self.owner:
+                if metadata["content"] != _digest(tensors, metadata["epochs"]):
+                    raise PipelineError("it does not hold what was saved")
+                return tensors, [_parse_epoch(epoch) for epoch in metadata["epochs"]]
+        except (PipelineError, KeyError, TypeError) as error:
+            print(f"{self.path}: ignored, for it is damaged ({error})", flush=True)
+        self.path.unlink()
+        return None
+
+    def finish(self) -> None:
+        """Keep the state of a finished training until its outputs are recorded."""
+        self.path.replace(_finished_path(self.path))
+
+
+def saved_state(model: str, params: Params, dataset: Dataset, device: torch.device) -> SavedState:
+    """Return the saved state of the training of ``model`` that has exactly these inputs.
+
+    Its owner digests the parameters, the data, the code of the modules in use and what of the
+    machine decides the bits of the result.
+    """
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.followed):
+        digest.update(split.name.encode())
+        digest.update(split.images.numpy())
+        digest.update(split.labels.numpy())
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] in ("stages", "__main__") and getattr(module, "__file__", None):
+            digest.update(Path(module.__file__).read_bytes())
+    inputs = [describe(model, params), asdict(dataset.pixels), describe_training(device)]
+    digest.update(json.dumps(inputs, sort_keys=True).encode())
+    return SavedState(STATES / f"{model}.safetensors", digest.hexdigest())
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], epochs: list[dict[str, Any]]) -> str:
+    digest = hashlib.sha256(json.dumps(epochs, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _parse_epoch(epoch: dict[str, Any]) -> Epoch:
+    scores = {split: Score(**epoch[split]) for split in ("train", "followed")}
+    return Epoch(**(epoch | scores))
+
+
+def _finished_path(state: Path) -> Path:
+    return state.with_suffix(".finished")
+
+
+def forget_finished_trainings() -> None:
+    """Remove the states of trainings whose outputs DVC has recorded: call it after their stages."""
+    for path in STATES.glob("*.finished"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""Which images are trained on, held out and tested, and the statistics of their pixels."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from stages.core.dataset import Pixels, Split, split_path
+from stages.core.files import write_json, write_tensors
+from stages.core.params import DataParams
+from stages.preparation import sources
+
+
+def prepare(raw: Path, params: DataParams) -> tuple[list[Split], Pixels]:
+    """Return the splits train, validation (where ``params`` holds images out) and test.
+
+    The pixel statistics are those of the training images that remain.
+
+    Raises:
+        PipelineError: a file in ``raw`` is missing or is not MNIST's.
+    """
+    splits = [Split("train", *sources.read_files(raw, sources.TRAIN_FILES))]
+    if params.validation_images > 0:
+        splits = list(hold_out(splits[0], params.validation_images, params.split_seed))
+    test = Split("test", *sources.read_files(raw, sources.TEST_FILES))
+    return [*splits, test], measure_pixels(splits[0].images)
+
+
+def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """Take ``count`` images out of ``split``, from each digit in proportion (stratified).
+
+    Returns:
+        The remaining images under the split's own name, and the "validation" images, both in
+        their former order. The same seed takes the same images.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    held_out = torch.zeros(len(split), dtype=torch.bool)
+    for digit, quota in enumerate(_quotas(torch.bincount(split.labels, minlength=10), count)):
+        of_digit = (split.labels == digit).nonzero().squeeze(1)
+        chosen = torch.randperm(len(of_digit), generator=generator)[:quota]
+        held_out[of_digit[chosen]] = True
+    return (
+        Split(split.name, split.images[~held_out], split.labels[~held_out]),
+        Split("validation", split.images[held_out], split.labels[held_out]),
+    )
+
+
+def _quotas(available: torch.Tensor, count: int) -> list[int]:
+    """Share ``count`` over the digits in proportion, rounding by the largest remainders."""
+    exact = available.double() * count / available.sum()
+    quotas = exact.floor().long()
+    largest_remainders = (exact - quotas).argsort(descending=True, stable=True)
+    quotas[largest_remainders[: count - int(quotas.sum())]] += 1
+    return quotas.tolist()
+
+
+def measure_pixels(images: torch.Tensor) -> Pixels:
+    """Return mean and population standard deviation of uint8 ``images``, exactly summed."""
+    counts = torch.bincount(images.flatten().int(), minlength=256).double()
+    values = torch.arange(256, dtype=torch.float64) / 255
+    mean = (counts * values).sum() / counts.sum()
+    variance = (counts * (values - mean) ** 2).sum() / counts.sum()
+    return Pixels(float(mean), float(variance.sqrt()))
+
+
+def write_prepared(folder: Path, splits: list[Split], pixels: Pixels) -> None:
+    """Write ``splits`` and the statistics to ``folder``; remove any other split's file."""
+    for split in splits:
+        tensors = {"images": split.images, "labels": split.labels}
+        write_tensors(split_path(folder, split.name), tensors, {"split": split.name})
+    for path in folder.glob("*.safetensors"):
+        if path.stem not in {split.name for split in splits}:
+            path.unlink()
+    write_json(folder / "pixels.json", asdict(pixels))

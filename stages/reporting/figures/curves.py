@@ -1,0 +1,179 @@
+"""The course of the three trainings: loss, accuracy and learning rate by epoch."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from stages.model.history import Epoch
+from stages.model.scoring import Score
+from stages.reporting.figures.style import COLOURS, MARKERS, PAPER, figure_style, subplots
+
+_FIRST = 5
+_LEAST = 1e-5  # of losses and error rates, which may be 0, on a logarithmic axis
+_SPARSE = {"bn": (0, 3), "gn": (1, 3), "ln": (2, 3)}  # markers of curves that may coincide
+Histories = Mapping[str, list[Epoch]]
+
+
+def draw_followed_loss(histories: Histories) -> Figure:
+    """Graph 1: the loss on the test (or validation) images after each epoch."""
+    split = _followed_split(histories)
+    return _draw_loss(histories, "followed", f"{split} loss after each epoch")
+
+
+def draw_followed_accuracy(histories: Histories) -> Figure:
+    """Graph 2: the accuracy on the test (or validation) images after each epoch."""
+    split = _followed_split(histories)
+    return _draw_accuracy(histories, "followed", f"{split} accuracy after each epoch")
+
+
+def draw_training_loss(histories: Histories) -> Figure:
+    """Draw the loss on the augmented training images during each epoch."""
+    return _draw_loss(histories, "train", "Training loss during each epoch (augmented images)")
+
+
+def draw_training_accuracy(histories: Histories) -> Figure:
+    """Draw the accuracy on the augmented training images during each epoch."""
+    title = "Training accuracy during each epoch (augmented images)"
+    return _draw_accuracy(histories, "train", title)
+
+
+def draw_first_epochs(histories: Histories) -> Figure:
+    """Draw the accuracy on the test (or validation) images of the first epochs, not stretched."""
+    split = _followed_split(histories)
+    with figure_style():
+        figure, axes = _start(f"{split} accuracy, first {_FIRST} epochs", "accuracy (%)")
+        first = {model: epochs[:_FIRST] for model, epochs in histories.items()}
+        _draw_with_markers(axes, first, lambda epoch: 100 * epoch.followed.accuracy)
+        axes.legend(loc="lower right")
+    return figure
+
+
+def draw_learning_rate(histories: Histories) -> Figure:
+    """Draw the learning rate at the end of each epoch."""
+    with figure_style():
+        figure, axes = _start("Learning rate at the end of each epoch", "learning rate", 2.8)
+        _draw_with_markers(axes, histories, lambda epoch: epoch.learning_rate, _SPARSE)
+        axes.legend(loc="upper right")
+    return figure
+
+
+def _draw_with_markers(
+    axes: Axes,
+    histories: Histories,
+    value: Callable[[Epoch], float],
+    every: Mapping[str, tuple[int, int]] | None = None,
+) -> None:
+    """Draw a curve a model, with a marker at all epochs, or from the first at each nth."""
+    for model, epochs in histories.items():
+        axes.plot(
+            [epoch.number for epoch in epochs],
+            [value(epoch) for epoch in epochs],
+            color=COLOURS[model],
+            marker=MARKERS[model],
+            markevery=every[model] if every else None,
+            label=model,
+        )
+
+
+def _followed_split(histories: Histories) -> str:
+    return next(iter(histories.values()))[0].followed_split.capitalize()
+
+
+def _draw_loss(histories: Histories, split: str, title: str) -> Figure:
+    with figure_style():
+        figure, axes = _start(title, "cross-entropy (nats), logarithmic")
+        axes.set_yscale("log")
+        _draw_models(axes, histories, lambda epoch: _score(epoch, split).loss, np.argmin, "{:.4f}")
+        later = [_score(epoch, split).loss for epoch in _later_epochs(histories, split)]
+        axes.set_ylim(top=_above(later) if later else None)
+        axes.yaxis.set_major_locator(FixedLocator(_round_numbers(*axes.get_ylim())))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.legend(loc="upper right")
+    return figure
+
+
+def _draw_accuracy(histories: Histories, split: str, title: str) -> Figure:
+    with figure_style():
+        figure, axes = _start(title, "accuracy (%), stretched towards 100 %")
+        # By the logarithm of the error rate: halving the errors is one distance everywhere.
+        axes.set_yscale(
+            "function",
+            functions=(
+                lambda accuracy: -np.log10(np.maximum(1 - np.asarray(accuracy), _LEAST)),
+                lambda height: 1 - 10.0 ** -np.asarray(height),
+            ),
+        )
+        _draw_models(
+            axes, histories, lambda epoch: _score(epoch, split).accuracy, np.argmax, "{:.2%}"
+        )
+        later = [_score(epoch, split).accuracy for epoch in _later_epochs(histories, split)]
+        axes.set_ylim(bottom=1 - _above([1 - share for share in later]) if later else None)
+        low, high = axes.get_ylim()
+        error_rates = np.array(_round_numbers(1 - high, 1 - low))
+        axes.yaxis.set_major_locator(FixedLocator(1 - error_rates))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
+        axes.legend(loc="lower right")
+    return figure
+
+
+def _above(values: list[float]) -> float:
+    return max(1.3 * max(values), 10 * _LEAST)
+
+
+def _later_epochs(histories: Histories, split: str) -> list[Epoch]:
+    """Return the epochs that must be in the frame, none for all of them.
+
+    The first epochs of the followed images have a figure of their own, and would leave the
+    later ones, which tell the models apart, a tenth of this one.
+    """
+    if split == "train":
+        return []
+    return [epoch for epochs in histories.values() for epoch in epochs[_FIRST - 1 :]]
+
+
+def _score(epoch: Epoch, split: str) -> Score:
+    return getattr(epoch, split)
+
+
+def _start(title: str, y_label: str, height: float = 4.2) -> tuple[Figure, Axes]:
+    figure, axes = subplots(6.4, height)
+    axes.set(title=title, xlabel="epoch", ylabel=y_label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    return figure, axes
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """Return round numbers within [low, high], evenly on a logarithmic axis."""
+    low = max(low, _LEAST)
+    high = max(high, 10 * low)
+    leading = (1, 1.5, 2, 3, 4, 5, 6, 8) if high / low < 20 else (1, 2, 3, 5)
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    numbers = [digit * 10.0**decade for decade in decades for digit in leading]
+    return [number for number in numbers if low <= number <= high]
+
+
+def _draw_models(
+    axes: Axes,
+    histories: Histories,
+    value: Callable[[Epoch], float],
+    find_best: Callable[[list[float]], np.intp],
+    form: str,
+) -> None:
+    """Draw a curve a model; mark its best value with a star and its last with its marker."""
+    for model, epochs in histories.items():
+        numbers = [epoch.number for epoch in epochs]
+        values = [value(epoch) for epoch in epochs]
+        best = int(find_best(values))
+        label = (
+            f"{model}: best {form.format(values[best])} (epoch {numbers[best]}), "
+            f"last {form.format(values[-1])}"
+        )
+        colour = COLOURS[model]
+        axes.plot(numbers, values, color=colour, marker=MARKERS[model], markevery=[-1], label=label)
+        axes.plot(
+            numbers[best], values[best], "*", color=colour, markersize=12, markeredgecolor=PAPER
+        )

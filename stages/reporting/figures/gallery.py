@@ -1,0 +1,88 @@
+"""All pictures of the report: what each shows, in a figure and in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from stages.core.params import MODELS
+from stages.evaluation.activations import BLOCKS
+from stages.model.network import NORMALIZATIONS, normalization_layer
+from stages.reporting.figures import activations, curves, mistakes
+from stages.reporting.figures.worked_example import draw_worked_example
+from stages.reporting.findings import Results
+from stages.reporting.mistakes import find_overlaps
+from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, its file name without ending, and the text for who cannot see it."""
+
+    name: str
+    figure: Figure
+    text: str
+
+
+def draw_pictures(results: Results) -> list[Picture]:
+    """Draw all pictures."""
+    return [*_curves(results), *_errors(results), *_worked_example(), *_inside(results)]
+
+
+def _curves(results: Results) -> Iterator[Picture]:
+    for name, draw, quantity in (
+        ("loss", curves.draw_followed_loss, f"{results.followed_split} loss"),
+        ("accuracy", curves.draw_followed_accuracy, f"{results.followed_split} accuracy"),
+        ("training_loss", curves.draw_training_loss, "training loss"),
+        ("training_accuracy", curves.draw_training_accuracy, "training accuracy"),
+        ("first_epochs", curves.draw_first_epochs, "accuracy in the first epochs"),
+        ("learning_rate", curves.draw_learning_rate, "learning rate"),
+    ):
+        text = f"{quantity.capitalize()} of bn, gn and ln by epoch"
+        yield Picture(name, draw(results.histories), text)
+
+
+def _errors(results: Results) -> Iterator[Picture]:
+    logits, labels = results.logits, results.test.labels
+    for model in MODELS:
+        figure = mistakes.draw_errors(model, logits[model], results.test)
+        text = (
+            f"The most confident test errors of {model}: each image with its index, true and "
+            "predicted digit and confidence"
+        )
+        yield Picture(f"errors_{model}", figure, text)
+        figure = mistakes.draw_confusions(model, logits[model], labels)
+        yield Picture(f"confusions_{model}", figure, f"True and predicted digits of {model}")
+    overlaps = find_overlaps(logits, labels)
+    counts = ", ".join(f"{' and '.join(models)}: {len(x)}" for models, x in overlaps.items())
+    text = f"Test images that exactly these models get wrong: {counts}"
+    yield Picture("overlaps", mistakes.draw_overlaps(overlaps), text)
+    text = "Test accuracy of bn, gn and ln on each digit with 95 % intervals"
+    yield Picture("digits", mistakes.draw_digit_accuracies(logits, labels), text)
+    text = "Share of right predictions against their mean confidence for bn, gn and ln"
+    yield Picture("reliability", mistakes.draw_reliability(logits, labels), text)
+
+
+def _worked_example() -> Iterator[Picture]:
+    images = read_example()
+    for normalization in NORMALIZATIONS:
+        layer = normalization_layer(normalization, images.shape[1], CHANNELS_PER_GROUP)
+        sets = find_shared_statistics(layer, images)
+        figure = draw_worked_example(images, normalization, sets)
+        text = (
+            f"Four images of four channels; {normalization} normalization has {len(sets)} sets "
+            "of elements, in colours, that share a mean and a variance"
+        )
+        yield Picture(f"worked_example_{normalization}", figure, text)
+
+
+def _inside(results: Results) -> Iterator[Picture]:
+    for block in BLOCKS:
+        observed = {model: blocks[block] for model, blocks in results.activations.items()}
+        text = f"Distribution of the activations of {block} before and after bn, gn and ln"
+        yield Picture(f"activations_{block}", activations.draw_activations(block, observed), text)
+    yield Picture(
+        "running_statistics",
+        activations.draw_running_statistics(results.activations["bn"]),
+        "Mean and variance of each channel on test images against batch normalization's own",
+    )

@@ -1,0 +1,184 @@
+"""What the models get wrong, in figures."""
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from stages.core.dataset import Split
+from stages.core.params import MODELS
+from stages.reporting.figures.style import (
+    COLOURS,
+    GREY,
+    GRID,
+    INK,
+    MARKERS,
+    NAMES,
+    figure_style,
+    subplots,
+)
+from stages.reporting.mistakes import (
+    SHOWN,
+    bin_by_confidence,
+    count_confusions,
+    find_errors,
+    predict,
+)
+from stages.reporting.statistics import proportion_interval
+
+
+def draw_errors(model: str, logits: torch.Tensor, split: Split) -> Figure:
+    """Draw the ten most confident mistakes of ``model`` on ``split``, as a 5x2 matrix."""
+    wrong = find_errors(logits, split.labels)
+    confidence, predicted = predict(logits)
+    with figure_style():
+        figure, panels = subplots(4.6, 10.2, 5, 2)
+        for axes in panels.flat:
+            axes.axis("off")
+        for axes, index in zip(panels.flat, wrong[:SHOWN].tolist(), strict=False):
+            _draw_digit(axes, split.images[index, 0])
+            axes.set_title(
+                f"#{index}: true {int(split.labels[index])}\n"
+                f"predicted {int(predicted[index])} ({confidence[index]:.1%})",
+                fontsize=10,
+                fontweight="normal",
+                loc="center",
+            )
+        few = f"; only {len(wrong)} in all" if len(wrong) < SHOWN else ""
+        figure.suptitle(
+            f"{model} ({NAMES[model]})\n{min(SHOWN, len(wrong))} of {len(wrong)} {split.name} "
+            f"errors, most confident first{few}",
+            fontsize=11,
+            fontweight="bold",
+        )
+    return figure
+
+
+def _draw_digit(axes: Axes, image: torch.Tensor) -> None:
+    axes.imshow(image.numpy(), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+    axes.axis("on")
+    axes.grid(visible=False)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=GREY)
+
+
+def draw_overlaps(overlaps: dict[tuple[str, ...], list[int]]) -> Figure:
+    """Draw how many images exactly each set of models gets wrong."""
+    counts = [len(indices) for indices in overlaps.values()]
+    with figure_style():
+        figure, axes = subplots(6.4, 3.8)
+        for row, count in enumerate(counts):
+            axes.barh(row, count, color=GREY, height=0.6)
+            axes.text(count, row, f" {count}", va="center")
+        widest = max(counts) or 1
+        for column, model in enumerate(MODELS):
+            x = -widest * 0.08 * (len(MODELS) - column)
+            axes.text(x, -0.9, model, ha="center", color=COLOURS[model], fontweight="bold")
+            for row, models in enumerate(overlaps):
+                colour = COLOURS[model] if model in models else GRID
+                axes.plot(x, row, MARKERS[model], color=colour, markersize=9)
+        axes.set(
+            title="Test images that exactly these models get wrong",
+            xlabel="images",
+            xlim=(-widest * 0.32, widest * 1.1),
+            ylim=(len(overlaps) - 0.4, -1.4),
+            yticks=[],
+        )
+        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= widest])
+        axes.spines["left"].set_visible(False)
+        axes.grid(visible=False)
+    return figure
+
+
+def draw_confusions(model: str, logits: torch.Tensor, labels: torch.Tensor) -> Figure:
+    """Draw the confusions of ``model``, the darker the more frequent."""
+    counts = count_confusions(logits, labels)
+    errors = counts.clone().fill_diagonal_(0)
+    with figure_style():
+        figure, axes = subplots(4.8, 4.8)
+        axes.grid(visible=False)
+        for true, predicted in np.ndindex(10, 10):
+            count = int(counts[true, predicted])
+            is_right = true == predicted
+            if count and not is_right:
+                alpha = 0.15 + 0.7 * count / int(errors.max())
+                corner = (predicted - 0.5, true - 0.5)
+                axes.add_patch(Rectangle(corner, 1, 1, color=COLOURS[model], alpha=alpha))
+            if count:
+                look = {"fontsize": 8, "color": GREY} if is_right else {"fontsize": 10}
+                axes.text(predicted, true, f"{count}", ha="center", va="center", **look)
+        axes.set(
+            title=f"{model}: {int(errors.sum())} errors",
+            xlabel="predicted digit",
+            ylabel="true digit",
+            xlim=(-0.5, 9.5),
+            ylim=(9.5, -0.5),
+            xticks=range(10),
+            yticks=range(10),
+            aspect="equal",
+        )
+    return figure
+
+
+def draw_digit_accuracies(logits: dict[str, torch.Tensor], labels: torch.Tensor) -> Figure:
+    """Draw the accuracy on each digit's images, with exact 95 % intervals."""
+    with figure_style():
+        figure, axes = subplots(6.4, 4.2)
+        for shift, (model, x) in zip((-0.22, 0, 0.22), logits.items(), strict=True):
+            is_right = x.argmax(dim=1) == labels
+            for digit in range(10):
+                of_digit = is_right[labels == digit]
+                right, total = int(of_digit.sum()), len(of_digit)
+                interval = proportion_interval(right, total)
+                axes.plot(
+                    [digit + shift] * 2,
+                    [100 * interval.low, 100 * interval.high],
+                    color=COLOURS[model],
+                    linewidth=1.2,
+                )
+                axes.plot(
+                    digit + shift,
+                    100 * right / total,
+                    MARKERS[model],
+                    color=COLOURS[model],
+                    label=model if digit == 0 else None,
+                )
+        axes.set(
+            title="Accuracy on each digit, with 95 % intervals",
+            xlabel="true digit",
+            ylabel="test accuracy (%)",
+            xticks=range(10),
+        )
+        axes.legend(loc="lower left", ncols=3)
+    return figure
+
+
+def draw_reliability(logits: dict[str, torch.Tensor], labels: torch.Tensor) -> Figure:
+    """Draw how often predictions of a confidence are right; on the diagonal it is calibrated."""
+    with figure_style():
+        figure, axes = subplots(5.4, 5.0)
+        axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, linestyle="--")
+        for model, x in logits.items():
+            bins = bin_by_confidence(x, labels)
+            for one in bins:
+                interval = proportion_interval(one.right, one.total)
+                ends = [interval.low, interval.high]
+                axes.plot([one.confidence] * 2, ends, color=COLOURS[model], linewidth=1)
+            axes.plot(
+                [one.confidence for one in bins],
+                [one.right / one.total for one in bins],
+                color=COLOURS[model],
+                marker=MARKERS[model],
+                label=model,
+            )
+        axes.set(
+            title="Reliability: ten bins of confidence",
+            xlabel="mean confidence of the bin",
+            ylabel="share that is right, with 95 % intervals",
+            xlim=(0.2, 1.02),
+            ylim=(-0.02, 1.02),
+        )
+        axes.legend(loc="upper left")
+    return figure

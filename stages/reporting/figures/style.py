@@ -1,0 +1,88 @@
+"""How every figure looks: one colour and marker a model, legible text, the same bytes each time."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from stages.core.params import MODELS
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; the markers repeat them.
+COLOURS = {"bn": "#0072B2", "gn": "#D55E00", "ln": "#009E73"}
+MARKERS = {"bn": "o", "gn": "s", "ln": "^"}
+NAMES = {model: f"{normalization} normalization" for model, normalization in MODELS.items()}
+GREY = "#808080"
+# Colours of their own, so that a page can replace them by those of its light or dark scheme.
+INK, PAPER, GRID = "#010203", "#FDFEFF", "#DADBDC"
+
+_SETTINGS = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs on every machine
+    "font.size": 11,
+    "text.color": INK,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.facecolor": PAPER,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "figure.facecolor": PAPER,
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "normalization",  # else the ids are random
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Draw in the style of the report."""
+    with matplotlib.rc_context(_SETTINGS):
+        yield
+
+
+def subplots(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: bool
+) -> tuple[Figure, Any]:
+    """Start a figure of ``width`` x ``height`` inches; return it and its axes, or their array."""
+    figure = Figure(figsize=(width, height))  # not pyplot's, which would keep it
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def render_png(figure: Figure, dots_per_inch: int) -> bytes:
+    """Return ``figure`` as PNG, without a version or a date in it."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dots_per_inch, metadata={"Software": None})
+    return content.getvalue()
+
+
+def render_svg(figure: Figure, text: str) -> str:
+    """Return ``figure`` as an ``<svg>`` element for a page, described by ``text``.
+
+    It scales with its container and takes its ink, paper and grid from the page's CSS
+    variables ``--ink``, ``--paper`` and ``--grid``.
+    """
+    content = io.StringIO()
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    with matplotlib.rc_context(_SETTINGS):
+        figure.savefig(content, format="svg", metadata=metadata)
+    svg = content.getvalue()[content.getvalue().index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\swidth="[\d.]+pt"|\sheight="[\d.]+pt"', "", svg, count=2)
+    for name, colour in (("ink", INK), ("paper", PAPER), ("grid", GRID)):
+        svg = svg.replace(colour.lower(), f"var(--{name})")
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
+    label = text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).rstrip()

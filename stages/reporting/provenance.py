@@ -1,0 +1,37 @@
+"""Where the report comes from: the contents that dvc.lock pins, and the versions that drew it."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+from stages.core.errors import PipelineError
+from stages.core.files import read_bytes
+from stages.core.yaml12 import load_yaml
+
+
+def describe_report() -> dict[str, str]:
+    """Return the versions of the packages that decide the bits of the report."""
+    packages = ("matplotlib", "scipy", "statsmodels", "jinja2", "dvc")
+    return {package: version(package) for package in packages}
+
+
+def read_pins(path: Path = Path("dvc.lock")) -> dict[str, str]:
+    """Return the MD5 that DVC pins of data and checkpoints, by path; empty outside a pipeline.
+
+    Raises:
+        PipelineError: the file is there but is no lock file of DVC's.
+    """
+    if not path.exists():
+        return {}
+    remedy = "run `dvc repro`"
+    try:
+        stages = load_yaml(read_bytes(path, remedy))["stages"]
+        pins = {
+            file["path"]: file["md5"]
+            for name, stage in stages.items()
+            if name == "prepare-data" or name.startswith("train-")
+            for file in [*stage["deps"], *stage["outs"]]
+            if not file["path"].startswith("stages/")
+        }
+        return dict(sorted(pins.items()))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise PipelineError(f"{path} is no lock file of DVC's ({error!r}); {remedy}") from None

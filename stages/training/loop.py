@@ -1,0 +1,190 @@
+"""Training one model: from fresh weights, or a saved state, one epoch after another."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stages.core.dataset import Dataset
+from stages.core.errors import PipelineError
+from stages.core.params import Params
+from stages.model.checkpoint import network_for
+from stages.model.history import Epoch
+from stages.model.network import convolution_weights
+from stages.model.scoring import Score, compute_logits, normalize, score
+from stages.training.augmentation import Draws, augment, draw
+from stages.training.cuda_graph import GraphedStep
+from stages.training.memory_layout import lay_out
+from stages.training.optimizer import build_optimizer, one_cycle, restore, set_rate, state_of
+from stages.training.soap import Soap
+from stages.training.weight_average import WeightAverage
+
+_AUGMENTED_AT_ONCE = 512  # images: fewer take more calls, more take more memory
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Return the seed of all that is random in an epoch; epoch 0 is that of the fresh weights.
+
+    Each epoch has a seed of its own, so a resumed training needs no saved generator. The
+    models share it: with the same ``train.seed`` they see the same weights, batches,
+    transformations and dropped activations, and differ in their normalization alone.
+    """
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0])
+
+
+class Training:
+    """The training of one model; ``epochs`` holds what it has gone through."""
+
+    def __init__(self, model: str, params: Params, dataset: Dataset, device: torch.device) -> None:
+        """Prepare to train ``model`` (bn, gn or ln) from fresh weights on ``device``."""
+        self.epochs: list[Epoch] = []
+        self._model, self._recipe, self._own = model, params.train, params.models[model]
+        self._dataset, self._device = dataset, device
+        self._images = dataset.train.images.to(device)
+        self._labels = dataset.train.labels.to(device).long()
+
+        torch.manual_seed(epoch_seed(self._recipe.seed, 0))
+        self._network = lay_out(network_for(model, params), device, self._recipe.threads)
+        decay = self._recipe.weight_average
+        self._average = WeightAverage(self._network, decay) if decay > 0 else None
+        self._optimizer = build_optimizer(self._network, self._recipe, self._own)
+        self._take_step = GraphedStep(self._step) if device.type == "cuda" else self._step
+        self._steps_per_epoch = math.ceil(len(self._labels) / self._recipe.batch_size)
+        steps = self._steps_per_epoch * self._recipe.epochs
+        self._learning_rates = one_cycle(self._own.learning_rate, steps, self._recipe)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that the training gives: its average where one is kept."""
+        return self._network if self._average is None else self._average.network
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs are done."""
+        return len(self.epochs) >= self._recipe.epochs
+
+    def run_epoch(self, on_images: Callable[[int], object] = lambda count: None) -> Epoch:
+        """Train on each image once, score the result, and add both to ``epochs``.
+
+        Args:
+            on_images: told now and then how many more images were trained on.
+
+        Raises:
+            PipelineError: the loss is not finite any more.
+        """
+        number = len(self.epochs) + 1
+        losses, correct = self._train_on_all_images(number, on_images)
+        split = self._dataset.followed
+        logits = compute_logits(self.result, split, self._dataset.pixels, self._device)
+        followed = score(logits, split.labels)
+        self._check_finite(number, losses, followed)
+        epoch = Epoch(
+            number=number,
+            learning_rate=self._rate(number, self._steps_per_epoch),
+            train=Score(float(losses.mean()), float(correct.cpu().double().mean())),
+            followed=followed,
+            followed_split=split.name,
+        )
+        self.epochs.append(epoch)
+        return epoch
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return all that ``restore`` needs beside ``epochs``: of weights, average, optimizer."""
+        optimizer = state_of(self._optimizer, self._network)
+        parts = {"network": self._network.state_dict(), "optimizer": optimizer}
+        if self._average is not None:
+            parts["average"] = self._average.state_dict()
+        return {f"{part}.{key}": x for part, tensors in parts.items() for key, x in tensors.items()}
+
+    def restore(self, state: Mapping[str, torch.Tensor], epochs: list[Epoch]) -> None:
+        """Go on from a ``state`` of the same training, which had gone through ``epochs``.
+
+        Raises:
+            KeyError, RuntimeError: the state is another network's.
+        """
+
+        def part(name: str) -> dict[str, torch.Tensor]:
+            prefix = f"{name}."
+            return {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
+
+        self._network.load_state_dict(part("network"))
+        if self._average is not None:
+            self._average.restore(part("average"))
+        restore(self._optimizer, self._network, part("optimizer"))
+        self.epochs = list(epochs)
+
+    def _train_on_all_images(
+        self, number: int, on_images: Callable[[int], object]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss of each image, in training order, and whether its answer was right."""
+        order, draws = self._draw_epoch(number)
+        batch_size = self._recipe.batch_size
+        images_at_once = batch_size * max(1, _AUGMENTED_AT_ONCE // batch_size)
+        self._network.train()
+        logits: list[torch.Tensor] = []
+        for start in range(0, len(order), images_at_once):
+            part = slice(start, start + images_at_once)
+            images, labels = self._augmented(order[part], draws[part])
+            for batch in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+                set_rate(self._optimizer, self._rate(number, len(logits) + 1))
+                logits.append(self._take_step(*batch))
+                if isinstance(self._optimizer, Soap):
+                    self._optimizer.update_bases((number - 1) * self._steps_per_epoch + len(logits))
+            on_images(len(labels))
+        all_logits, labels = torch.cat(logits), self._labels[order]
+        losses = F.cross_entropy(all_logits, labels, reduction="none")
+        return losses, all_logits.argmax(dim=1) == labels
+
+    def _draw_epoch(self, number: int) -> tuple[torch.Tensor, Draws]:
+        """Draw the order of the images, and the transformation of each place in it."""
+        seed = epoch_seed(self._recipe.seed, number)
+        torch.manual_seed(seed)  # dropout
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self._labels), generator=generator)
+        draws = draw(len(order), self._recipe.augmentation, generator)
+        return order.to(self._device), draws.to(self._device)
+
+    def _augmented(self, order: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
+        images = augment(self._images[order].float().div_(255), draws)
+        return normalize(images, self._dataset.pixels), self._labels[order]
+
+    def _rate(self, epoch: int, step: int) -> float:
+        """Return the learning rate of a step; epochs and steps count from 1."""
+        return self._learning_rates[(epoch - 1) * self._steps_per_epoch + step - 1]
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Take one step of gradient descent; return the logits before it."""
+        self._optimizer.zero_grad()
+        logits = self._network(images)
+        smoothing = self._recipe.label_smoothing
+        F.cross_entropy(logits, labels, label_smoothing=smoothing).backward()
+        if self._own.l1 > 0:
+            self._add_l1_gradient()
+        self._optimizer.step()
+        if self._average is not None:
+            self._average.update()
+        return logits.detach()
+
+    def _add_l1_gradient(self) -> None:
+        """Add the gradient of l1 times the sum of the absolute convolution weights.
+
+        The penalty of the lasso (Tibshirani 1996), as its gradient: as a term of the loss it
+        costs forty more calls a step.
+        """
+        for weight in convolution_weights(self._network):
+            weight.grad.add_(weight.detach().sign(), alpha=self._own.l1)
+
+    def _check_finite(self, number: int, losses: torch.Tensor, followed: Score) -> None:
+        bad = (~losses.isfinite()).nonzero()
+        if len(bad) == 0 and math.isfinite(followed.loss):
+            return
+        steps = self._steps_per_epoch
+        step = int(bad[0]) // self._recipe.batch_size + 1 if len(bad) else steps
+        raise PipelineError(
+            f"{self._model} diverged: its loss is not finite at epoch {number}, step {step} of "
+            f"{steps}, learning rate {self._rate(number, step):.3g}; "
+            f"try a smaller models.{self._model}.learning_rate"
+        )

@@ -1,0 +1,89 @@
+"""What moves the weights of a training: the optimizer, its learning rate, its state by name."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from stages.core.params import ModelParams, TrainParams
+from stages.training.soap import Soap
+
+
+def build_optimizer(
+    network: nn.Module, params: TrainParams, own: ModelParams
+) -> torch.optim.Optimizer:
+    """Build the optimizer that ``params`` names for ``network``, on the network's device."""
+    device = next(network.parameters()).device
+    is_recorded = device.type == "cuda"  # a recorded step reads a tensor's present value
+    rate = torch.tensor(own.learning_rate, device=device) if is_recorded else own.learning_rate
+    shared = {"lr": rate, "momentum": params.momentum, "weight_decay": own.weight_decay}
+    if params.optimizer == "soap":
+        return Soap(network.parameters(), **shared)
+    return torch.optim.SGD(network.parameters(), **shared, nesterov=params.nesterov, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Have the next step take the learning rate ``rate``."""
+    group = optimizer.param_groups[0]
+    if isinstance(group["lr"], torch.Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
+
+
+def state_of(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the state of ``optimizer``, named after the weights of ``network``."""
+    return {
+        f"{name}.{kind}": tensor
+        for name, weight in network.named_parameters()
+        for kind, tensor in optimizer.state[weight].items()
+        if tensor is not None
+    }
+
+
+def restore(
+    optimizer: torch.optim.Optimizer, network: nn.Module, state: Mapping[str, torch.Tensor]
+) -> None:
+    """Give ``optimizer`` a ``state`` of ``state_of``, laid out in memory as it was.
+
+    Raises:
+        KeyError: the state is another network's.
+    """
+    weights = dict(network.named_parameters())
+    for key, saved in state.items():
+        name, _, kind = key.rpartition(".")
+        weight = weights[name]
+        tensor = saved.to(weight.device)
+        if tensor.shape == weight.shape:
+            tensor = torch.empty_like(weight).copy_(tensor)
+        optimizer.state[weight][kind] = tensor
+
+
+def one_cycle(peak: float, steps: int, params: TrainParams) -> list[float]:
+    """Return the learning rate of each of ``steps`` steps, as torch's OneCycleLR gives it.
+
+    One cycle (Smith and Topin 2018): up to a peak, then far down.
+    """
+    if steps == 1:
+        return [peak]
+    rise = params.warmup
+    if rise * steps == 1:  # a rise of one step: OneCycleLR divides by the steps after the first
+        rise *= 1 - 1e-12
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=peak)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=peak,
+        total_steps=steps,
+        pct_start=rise,
+        anneal_strategy=params.annealing,
+        div_factor=params.initial_divisor,
+        final_div_factor=params.final_divisor,
+        cycle_momentum=False,
+    )
+    rates = []
+    for _ in range(steps):
+        rates.append(float(schedule.get_last_lr()[0]))
+        optimizer.step()
+        if len(rates) < steps:
+            schedule.step()
+    return rates

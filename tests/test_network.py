@@ -1,0 +1,130 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from stages.core.errors import PipelineError
+from stages.model.network import (
+    NORMALIZATIONS,
+    build_network,
+    count_parameters,
+    normalization_layer,
+)
+from tests.conftest import ROOT
+
+# As in the comments of the network: the output's channels, height and width after each part.
+SHAPES = {
+    "block1": (8, 26, 26),
+    "block2": (16, 24, 24),
+    "squeeze": (8, 24, 24),
+    "max_pool": (8, 12, 12),
+    "block3": (12, 10, 10),
+    "block4": (16, 8, 8),
+    "block5": (16, 6, 6),
+    "block6": (16, 6, 6),
+    "average_pool": (16, 1, 1),
+    "classify": (10, 1, 1),
+    "logits": (10,),
+}
+# 9 weights an input and output channel in a 3x3 convolution, 1 in a 1x1; 2 a normalized channel.
+PARAMETERS = (
+    9 * (1 * 8 + 8 * 16 + 8 * 12 + 12 * 16 + 16 * 16 + 16 * 16)
+    + 16 * 8
+    + 16 * 10
+    + 2 * (8 + 16 + 12 + 16 + 16 + 16)
+)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_shapes_and_parameters(normalization: str) -> None:
+    network = build_network(normalization, channels_per_group=4)
+    activations = torch.zeros(3, 1, 28, 28)
+    for name, part in network.named_children():
+        activations = part(activations)
+        if name in SHAPES:
+            assert activations.shape == (3, *SHAPES[name]), name
+    assert count_parameters(network) == PARAMETERS == 8880
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_order_of_layers_and_no_biases(normalization: str) -> None:
+    network = build_network(normalization, channels_per_group=4)
+    kinds = [type(layer) for layer in network.modules() if not isinstance(layer, nn.Sequential)]
+    norm = nn.BatchNorm2d if normalization == "batch" else nn.GroupNorm
+    block = [nn.Conv2d, nn.ReLU, norm]
+    assert kinds == [
+        *block, *block, nn.Conv2d, nn.MaxPool2d,
+        *block, *block, nn.Dropout, *block, nn.Dropout, *block,
+        nn.AvgPool2d, nn.Conv2d, nn.Flatten,
+    ]  # fmt: skip
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    assert all(convolution.bias is None for convolution in convolutions)
+
+
+@pytest.mark.parametrize(("channels_per_group", "groups"), [(4, [2, 4, 3, 4, 4, 4]), (1, None)])
+def test_groups(channels_per_group: int, groups: list[int] | None) -> None:
+    network = build_network("group", channels_per_group)
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.GroupNorm)]
+    assert [norm.num_groups for norm in norms] == (groups or [8, 16, 12, 16, 16, 16])
+
+
+def test_same_seed_same_weights_whatever_the_normalization() -> None:
+    weights = []
+    for normalization in NORMALIZATIONS:
+        torch.manual_seed(3)
+        network = build_network(normalization, channels_per_group=4)
+        weights.append([p for p in network.parameters() if p.dim() == 4])
+    for other in weights[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(weights[0], other, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("normalization", "channels_per_group", "message"),
+    [
+        ("instance", None, r"'instance' is unknown; choose one of \['batch', 'group', 'layer'\]"),
+        ("group", 3, r"3, which does not divide 8 channels; choose one of \[1, 2, 4, 8\]"),
+        ("group", 8, r"8, which does not divide 12 channels; choose one of \[1, 2, 3, 4, 6, 12\]"),
+        ("group", None, "None, which does not divide 8 channels"),
+        ("group", 0, "0, which does not divide 8 channels"),
+    ],
+)
+def test_wrong_normalization(
+    normalization: str, channels_per_group: int | None, message: str
+) -> None:
+    with pytest.raises(PipelineError, match=message):
+        build_network(normalization, channels_per_group)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_layers_normalize_the_worked_example(normalization: str) -> None:
+    """The project's layers, against the exact means and variances of the worked example."""
+    example = json.loads((ROOT / "data/worked_example.json").read_text())
+    images = torch.tensor(example["images"], dtype=torch.float64)
+    statistics = example[normalization]
+    mean, variance = (
+        _spread(torch.tensor(statistics[name], dtype=torch.float64), normalization)
+        for name in ("mean", "population_variance")
+    )
+    layer = normalization_layer(normalization, 4, channels_per_group=2).double()
+    expected = (images - mean) / (variance + layer.eps).sqrt()
+    torch.testing.assert_close(layer(images), expected, rtol=0, atol=1e-12)
+
+
+def _spread(values: torch.Tensor, normalization: str) -> torch.Tensor:
+    """Lay the example's statistics over its images [4, 4, 2, 2]."""
+    if normalization == "batch":  # one a channel
+        values = values.view(1, 4)
+    elif normalization == "layer":  # one an image
+        values = values.view(4, 1)
+    else:  # one an image and group of two channels
+        values = values.repeat_interleave(2, dim=1)
+    return values.expand(4, 4)[:, :, None, None]
+
+
+def test_layer_normalization_is_over_all_channels_and_places() -> None:
+    torch.manual_seed(0)
+    activations = torch.randn(5, 12, 7, 7)
+    ours = normalization_layer("layer", 12)(activations)
+    reference = nn.LayerNorm([12, 7, 7], elementwise_affine=False)(activations)
+    torch.testing.assert_close(ours, reference)

@@ -1,0 +1,180 @@
+"""Studies: what a table plans is trained once, and its summary holds means by hand."""
+
+import csv
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stages.core.errors import ParamsError
+from stages.core.params import MODELS, Params
+from stages.core.recipe import recipe_digest
+from stages.studies.__main__ import _with_seeds, params_of
+from stages.studies.summary import summarize
+from tests.conftest import Project, change, wait_for
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that trains on 1,000 images for an epoch."""
+    project = Project(tmp_path_factory.mktemp("study"))
+    project.set_param("validation_images", 59_000)
+    project.set_param("epochs", 1)
+    return project
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_rows_are_trained_once_and_as_the_stage_does(project: Project) -> None:
+    table = project.folder / "t.csv"
+    table.write_text("model,seed,model.learning_rate\ngn,3,0.02\nln,0,\n")
+    study = ("python", "-m", "stages.studies", "t.csv")
+    assert "2 of 2 trainings to do" in project.run(*study)
+    gn, ln = _rows(table)
+    assert (gn["model.learning_rate"], ln["model.learning_rate"]) == ("0.02", "")
+    assert table.with_suffix(".md").read_text() == summarize([gn, ln])
+    assert "0 of 2 trainings to do" in project.run(*study)
+    assert _rows(table) == [gn, ln]
+    project.run("python", "-m", "stages.prepare_data")
+    project.run("python", "-m", "stages.train", "ln")
+    history = _rows(project.folder / "models/ln.history.csv")
+    assert float(ln["validation_accuracy"]) == float(history[-1]["validation_accuracy"])
+
+
+def test_plan_without_rows_stays(project: Project) -> None:
+    table = project.folder / "h.csv"
+    table.write_text("model,seed,train.epochs\n")
+    assert "0 of 0 trainings to do" in project.run("python", "-m", "stages.studies", "h.csv")
+    assert table.read_text() == "model,seed,train.epochs\n"
+
+
+def test_another_recipe_is_trained_again(project: Project) -> None:
+    """Also where the old results are those of other images: they do not stay beside new ones."""
+    table = project.folder / "u.csv"
+    table.write_text("model,seed,test_accuracy,recipe\nbn,0,0.9,abc\ngn,0,0.8,def\n")
+    assert "2 of 2 trainings to do" in project.run("python", "-m", "stages.studies", "u.csv")
+    assert all(row["validation_accuracy"] and not row.get("test_accuracy") for row in _rows(table))
+
+
+def test_seeds_are_added_and_none_is_lost(tmp_path: Path) -> None:
+    rows = [{"model": "gn", "seed": "7", "recipe": "x"}, {"model": "bn", "seed": "0"}]
+    planned = _with_seeds(rows, 2)
+    assert planned[:2] == rows
+    keys = [(row["model"], row["seed"]) for row in planned]
+    assert sorted(keys) == sorted({("gn", "7"), *((m, s) for m in MODELS for s in "01")})
+
+
+def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
+    """With held-out images, of which the rest of the report must not be made."""
+    (project.folder / "s.csv").write_text("model,seed,test_accuracy,recipe\nln,0,0.5,old\n")
+    study = ("python", "-m", "stages.studies", "s.csv")
+    project.run(*study)
+    assert not _rows(project.folder / "s.csv")[0].get("test_accuracy")
+    assert "3 of 3 trainings to do" in project.run(*study, "--seeds", "1")
+    assert "0 of 3 trainings to do" in project.run(*study, "--seeds", "1")
+    rows = _rows(project.folder / "s.csv")
+    assert [row["model"] for row in rows] == ["ln", "bn", "gn"]
+    assert all(0.1 < float(row["test_accuracy"]) < 1 for row in rows)
+    assert all(row["test_accuracy"] != row["validation_accuracy"] for row in rows)
+    assert rows[0]["test_accuracy"] != "0.5"
+
+
+@pytest.fixture
+def study(project: Project) -> Iterator[subprocess.Popen[str]]:
+    """A study that has just been started and would go on for minutes."""
+    (project.folder / "k.csv").write_text("model,seed,train.epochs\nbn,0,1000\ngn,0,1000\n")
+    study = project.start("python", "-m", "stages.studies", "k.csv")
+    yield study
+    study.kill()  # also after a failure: it holds the lock that the next one waits for
+    study.communicate()
+
+
+@pytest.mark.parametrize(
+    ("whom", "how", "status", "line"),
+    [
+        ("worker", signal.SIGKILL, 1, r"study: a training was killed .*"),
+        ("study", signal.SIGINT, 130, "study: interrupted"),
+    ],
+)
+def test_killed_study_ends_with_one_line(
+    whom: str, how: signal.Signals, status: int, line: str, study: subprocess.Popen[str]
+) -> None:
+    parent = psutil.Process(study.pid)
+    wait_for(lambda: _workers(parent))
+    workers = _workers(parent)
+    (workers[0] if whom == "worker" else parent).send_signal(how)
+    error = study.communicate(timeout=30)[1]
+    assert study.returncode == status
+    assert re.fullmatch(line + r"\n", error), error
+    assert psutil.wait_procs(workers, timeout=5)[1] == []
+
+
+def test_workers_end_with_a_study_that_was_killed_before_they_began(
+    study: subprocess.Popen[str],
+) -> None:
+    parent = psutil.Process(study.pid)
+    wait_for(lambda: _workers(parent, seconds=0))
+    workers = _workers(parent, seconds=0)
+    parent.kill()
+    study.wait()
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
+
+
+def _workers(study: psutil.Process, seconds: float = 2) -> list[psutil.Process]:
+    """Return the processes of ``study`` that have worked for ``seconds``: 2 to have begun."""
+    return [process for process in study.children() if _is_worker(process, seconds)]
+
+
+def _is_worker(process: psutil.Process, seconds: float) -> bool:
+    try:
+        is_worker = "spawn_main" in " ".join(process.cmdline())
+        return is_worker and process.cpu_times().user >= seconds
+    except psutil.NoSuchProcess:  # a short command that an import runs has ended meanwhile
+        return False
+
+
+def test_params_of_a_row(params: Params) -> None:
+    row = {"model": "bn", "seed": "7", "train.epochs": "8", "model.l1": "0.5", "model.x": ""}
+    expected = change(params, train__seed=7, train__epochs=8, models__bn__l1=0.5)
+    assert params_of(row, params) == expected
+    with pytest.raises(ParamsError, match=r"train\.epochs\.x names no parameter"):
+        params_of({"model": "bn", "train.epochs.x": "8"}, params)
+    with pytest.raises(ParamsError, match=r"train\.epoch is not a known key"):
+        params_of({"model": "bn", "train.epoch": "8"}, params)
+
+
+def test_recipe_is_the_same_for_every_seed_and_machine_only(params: Params) -> None:
+    digest = recipe_digest("gn", params)
+    assert digest == recipe_digest("gn", change(params, train__seed=9, train__threads=4))
+    assert digest == recipe_digest("gn", change(params, models__bn__l1=0.5))
+    assert digest != recipe_digest("gn", change(params, models__gn__l1=0.5))
+    assert digest != recipe_digest("gn", change(params, train__epochs=8))
+
+
+def test_summary_by_hand() -> None:
+    def row(model: str, seed: int, rate: str, accuracy: float) -> dict[str, str]:
+        return {
+            **{"train.epochs": "8", "train.dropout": rate, "model": model, "seed": str(seed)},
+            **{"validation_accuracy": str(accuracy), "recipe": "x"},
+        }
+
+    rows = [
+        row("bn", 0, "0", 0.98),
+        row("bn", 1, "0", 0.99),
+        row("gn", 0, "0", 0.97),
+        row("bn", 0, "0.1", 0.5),
+        {"model": "ln", "seed": "0"},  # not done
+    ]
+    header, _, *lines, _, note = summarize(rows).splitlines()
+    assert header == "| variant | seeds | bn | gn | ln | all |"
+    # (98 + 99) / 2; the deviation of two is their distance / sqrt(2)
+    assert lines[0] == "| base | 0 1 | 98.500 ± 0.707 | 97.000 |  |  |"
+    assert lines[1] == "| dropout 0.1 | 0 | 50.000 |  |  |  |"
+    assert note.startswith("Validation accuracy in per cent")
+    assert note.endswith("Base: epochs 8, dropout 0.")
