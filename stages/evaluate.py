@@ -5,6 +5,7 @@ from stages.core.errors import PipelineError
 from stages.core.machine import set_up_machine
 from stages.core.params import MODELS, Params, load_params
 from stages.core.process import run_as_command
+from stages.core.recipe import Recipe
 from stages.evaluation.activations import observe, write_activations
 from stages.evaluation.joined_history import JOINED_PATH, write_joined
 from stages.evaluation.metrics import measure, metrics_path, write_metrics
@@ -21,17 +22,17 @@ def main() -> None:
     device = set_up_machine(params.train)
     dataset, test = read_dataset(), read_split("test")
     histories = {m: _read_whole_history(m, params, dataset.followed.name) for m in MODELS}
-    checkpoints = {m: read_checkpoint(checkpoint_path(m), m, params) for m in MODELS}
+    checkpoints = {m: read_checkpoint(checkpoint_path(m), Recipe.of(m, params)) for m in MODELS}
     for model, checkpoint in checkpoints.items():
         network = checkpoint.network.to(device)
         train_logits, test_logits = (
-            compute_logits(network, split, dataset.pixels, device)
+            compute_logits(network, split, checkpoint.pixels, device)
             for split in (dataset.train, test)
         )
         metrics = measure(network, train_logits, dataset.train.labels, test_logits, test.labels)
         write_metrics(metrics_path(model), metrics)
         write_predictions(predictions_path(model), Predictions(test_logits, checkpoint.software))
-        activations = observe(network, test, dataset.pixels, device)
+        activations = observe(network, test, checkpoint.pixels, device)
         write_activations(model, activations)
         print(f"{model}: test accuracy {metrics.test_accuracy:.2%}, {metrics.errors} errors")
     write_joined(JOINED_PATH, histories)

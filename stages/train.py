@@ -4,6 +4,7 @@ from stages.core.dataset import read_dataset
 from stages.core.machine import describe_training, set_up_machine
 from stages.core.params import MODELS, load_params
 from stages.core.process import ArgumentParser, run_as_command
+from stages.core.recipe import Recipe
 from stages.model.checkpoint import checkpoint_path, write_checkpoint
 from stages.model.history import history_path, write_history
 from stages.model.saved_state import saved_state
@@ -16,8 +17,9 @@ def main(model: str) -> None:
     params = load_params()
     device = set_up_machine(params.train)
     dataset = read_dataset()
-    training = Training(model, params, dataset, device)
-    state = saved_state(model, params, dataset, device)
+    recipe = Recipe.of(model, params)
+    training = Training(recipe, dataset, device)
+    state = saved_state(recipe, dataset, device)
     if saved := state.read():
         training.restore(*saved)
         print(f"{state.path}: going on after epoch {len(training.epochs)}", flush=True)
@@ -29,7 +31,7 @@ def main(model: str) -> None:
             progress.end_epoch(epoch)
     write_history(history_path(model), training.epochs)
     weights, software = training.result.state_dict(), describe_training(device)
-    write_checkpoint(checkpoint_path(model), weights, model, params, software)
+    write_checkpoint(checkpoint_path(model), weights, recipe, dataset.pixels, software)
     state.finish()
 
 

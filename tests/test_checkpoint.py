@@ -3,13 +3,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from stages.core.dataset import Pixels
 from stages.core.errors import PipelineError
 from stages.core.files import METADATA_KEY, read_tensors, write_tensors
 from stages.core.params import MODELS, Params
-from stages.model.checkpoint import describe, network_for, read_checkpoint, write_checkpoint
+from stages.core.recipe import Recipe
+from stages.model.checkpoint import network_for, read_checkpoint, write_checkpoint
 from tests.conftest import change
 
 SOFTWARE = {"torch": "1.2.3"}
+PIXELS = Pixels(0.13, 0.31)
 
 
 @pytest.fixture
@@ -24,8 +27,8 @@ def path(tmp_path: Path) -> Path:
 
 def _write(path: Path, model: str, params: Params) -> torch.nn.Module:
     torch.manual_seed(1)
-    network = network_for(model, params)
-    write_checkpoint(path, network.state_dict(), model, params, SOFTWARE)
+    network = network_for(Recipe.of(model, params))
+    write_checkpoint(path, network.state_dict(), Recipe.of(model, params), PIXELS, SOFTWARE)
     return network
 
 
@@ -33,10 +36,10 @@ def _write(path: Path, model: str, params: Params) -> torch.nn.Module:
 def test_round_trip(model: str, params: Params, path: Path) -> None:
     network = _write(path, model, params).eval()
     images = torch.rand(4, 1, 28, 28)
-    read = read_checkpoint(path, model, params)
+    read = read_checkpoint(path, Recipe.of(model, params))
     assert torch.equal(read.network(images), network(images))
     assert not read.network.training
-    assert read.software == SOFTWARE
+    assert (read.pixels, read.software) == (PIXELS, SOFTWARE)
 
 
 def test_same_weights_same_bytes(params: Params, path: Path) -> None:
@@ -68,22 +71,22 @@ def test_trained_with_other_params(
 ) -> None:
     _write(path, "gn", params)
     with pytest.raises(PipelineError, match=f"was trained with {message}.*dvc repro train-gn`"):
-        read_checkpoint(path, "gn", change(params, **changes))
+        read_checkpoint(path, Recipe.of("gn", change(params, **changes)))
 
 
 def test_another_model(params: Params, path: Path) -> None:
     _write(path, "ln", params)
     with pytest.raises(PipelineError, match="was trained with model ln, not gn"):
-        read_checkpoint(path, "gn", params)
+        read_checkpoint(path, Recipe.of("gn", params))
 
 
 def _tamper(path: Path, params: Params, **tensors: torch.Tensor | None) -> None:
     """Write a checkpoint of gn whose ``tensors`` are replaced, or left out where None."""
-    weights = network_for("gn", params).state_dict()
+    weights = network_for(Recipe.of("gn", params)).state_dict()
     for name, tensor in tensors.items():
         weights[name.replace("__", ".")] = tensor
     kept = {name: tensor for name, tensor in weights.items() if tensor is not None}
-    write_tensors(path, kept, describe("gn", params))
+    write_tensors(path, kept, Recipe.of("gn", params).describe())
 
 
 @pytest.mark.parametrize(
@@ -101,18 +104,24 @@ def test_foreign_tensors(
 ) -> None:
     _tamper(path, params, **tensors)
     with pytest.raises(PipelineError, match=f"{message}.*run `dvc repro train-gn`"):
-        read_checkpoint(path, "gn", params)
+        read_checkpoint(path, Recipe.of("gn", params))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 100, b"PK\x03\x04" * 9])
 def test_no_checkpoint(content: bytes, params: Params, path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(PipelineError, match=r"is damaged or foreign .*run `dvc repro train-gn`"):
-        read_checkpoint(path, "gn", params)
+        read_checkpoint(path, Recipe.of("gn", params))
 
 
 def test_truncated(params: Params, path: Path) -> None:
     _write(path, "gn", params)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(PipelineError, match="is damaged or foreign"):
-        read_checkpoint(path, "gn", params)
+        read_checkpoint(path, Recipe.of("gn", params))
+
+
+def test_without_the_statistics_of_its_pixels(params: Params, path: Path) -> None:
+    _tamper(path, params)
+    with pytest.raises(PipelineError, match="holds the pixels None, not a mean and a std"):
+        read_checkpoint(path, Recipe.of("gn", params))

@@ -9,7 +9,7 @@ import torch
 from stages.core.dataset import Split
 from stages.core.errors import PipelineError
 from stages.core.params import MODELS, Params
-from stages.core.recipe import recipe_digest
+from stages.core.recipe import Recipe
 from stages.evaluation.metrics import Metrics
 from stages.reporting.claims import answer, judge
 from stages.reporting.evidence import Evidence, compare_by_images, compare_by_seeds
@@ -162,7 +162,7 @@ def test_a_few_test_images_between_models_prove_nothing() -> None:
 def _write_seeds(path: Path, params: Params, seeds: int, recipe: str | None = None) -> None:
     lines = ["model,seed,test_accuracy,train_accuracy,recipe"]
     for i, model in enumerate(MODELS):
-        digest = recipe or recipe_digest(model, params)
+        digest = recipe or Recipe.of(model, params).digest
         lines += [f"{model},{seed},0.99{seed}{i},0.999,{digest}" for seed in range(seeds)]
     path.write_text("\n".join(lines) + "\n")
 
@@ -187,10 +187,10 @@ def test_one_seed_is_not_several(params: Params, tmp_path: Path) -> None:
 
 def test_the_seed_and_the_machine_are_not_of_the_recipe(params: Params) -> None:
     same = change(params, train__seed=9, train__threads=7, train__device="cpu")
-    assert recipe_digest("bn", same) == recipe_digest("bn", params)
+    assert Recipe.of("bn", same).digest == Recipe.of("bn", params).digest
     other = change(params, models__gn__l1=0.5)
-    assert recipe_digest("bn", other) == recipe_digest("bn", params)
-    assert recipe_digest("gn", other) != recipe_digest("gn", params)
+    assert Recipe.of("bn", other).digest == Recipe.of("bn", params).digest
+    assert Recipe.of("gn", other).digest != Recipe.of("gn", params).digest
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from stages.core.params import MODELS, Params
+from stages.core.recipe import Recipe
 from stages.model.checkpoint import network_for
 from stages.training.memory_layout import lay_out
 
@@ -13,7 +14,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("model", MODELS)
 def test_layout_changes_no_number(model: str, threads: int, params: Params) -> None:
-    network = network_for(model, params).double()
+    network = network_for(Recipe.of(model, params)).double()
     laid_out = lay_out(copy.deepcopy(network), CPU, threads)
     images = torch.randn(6, 1, 28, 28, dtype=torch.float64)
     gradients = []
@@ -31,7 +32,7 @@ def test_layout_changes_no_number(model: str, threads: int, params: Params) -> N
 def test_blocks_of_few_channels_are_channels_first_for_threads(
     model: str, threads: int, channels_first: list[str], params: Params
 ) -> None:
-    network = lay_out(network_for(model, params), CPU, threads)
+    network = lay_out(network_for(Recipe.of(model, params)), CPU, threads)
     found = []
     for name, block in network.named_children():
         if name.startswith("block"):

@@ -12,7 +12,7 @@ from tests.conftest import ROOT, change, with_param
 
 TEXT = (ROOT / "params.yaml").read_text()
 for _key, _value in {
-    **{"epochs": 20, "momentum": 0.9, "device": "auto", "channels_per_group": 4},
+    **{"epochs": 20, "momentum": 0.9, "device": "cpu", "channels_per_group": 4},
     **{"validation_images": 0, "dots_per_inch": 144},
 }.items():  # what the tests below put something else in the place of
     TEXT = with_param(TEXT, _key, _value)
@@ -43,7 +43,7 @@ BAD = [
     ("momentum: 0.9", "momentum: 1", r"train\.momentum is 1; allowed: a number from 0 to 0\.999"),
     ("momentum: 0.9", "momentum: .nan", r"train\.momentum is '\.nan'; allowed: a number"),
     ("momentum: 0.9", "momentum: 1e999", r"train\.momentum is inf; allowed: a number"),
-    ("device: auto", "device: gpu", r"train\.device is 'gpu'; allowed: auto, cpu, cuda or mps"),
+    ("device: cpu", "device: auto", r"train\.device is 'auto'; allowed: cpu, cuda or mps"),
     ("optimizer: ", "optimizer: adam #", r"train\.optimizer is 'adam'; allowed: soap or sgd"),
     ("annealing: ", "annealing: step #", r"train\.annealing is 'step'; allowed: cos or linear"),
     ("nesterov: ", "nesterov: yes #", r"train\.nesterov is 'yes'; allowed: true or false"),

@@ -6,6 +6,7 @@ import torch
 from stages.core.dataset import Dataset
 from stages.core.files import read_tensors, write_tensors
 from stages.core.params import Params
+from stages.core.recipe import Recipe
 from stages.model.saved_state import SavedState, saved_state
 from stages.training.loop import Training
 from tests.conftest import change
@@ -16,13 +17,13 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def training(params: Params, small_dataset: Dataset) -> Training:
     """A training after its first epoch."""
-    training = Training("gn", change(params, train__epochs=2), small_dataset, CPU)
+    training = Training(Recipe.of("gn", change(params, train__epochs=2)), small_dataset, CPU)
     training.run_epoch()
     return training
 
 
 def _fresh(params: Params, dataset: Dataset) -> Training:
-    return Training("gn", change(params, train__epochs=2), dataset, CPU)
+    return Training(Recipe.of("gn", change(params, train__epochs=2)), dataset, CPU)
 
 
 def _weights(training: Training) -> torch.Tensor:
@@ -79,7 +80,7 @@ def test_any_other_state_is_removed(fault: str, training: Training, tmp_path: Pa
 
 def test_owner_is_the_very_same_inputs(params: Params, small_dataset: Dataset) -> None:
     def owner(model: str = "gn", **changes: object) -> str:
-        return saved_state(model, change(params, **changes), small_dataset, CPU).owner
+        return saved_state(Recipe.of(model, change(params, **changes)), small_dataset, CPU).owner
 
     assert owner() == owner()
     others = {owner("ln"), owner(train__seed=5), owner(models__gn__l1=0.5)}

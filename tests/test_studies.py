@@ -12,7 +12,7 @@ import pytest
 
 from stages.core.errors import ParamsError
 from stages.core.params import MODELS, Params
-from stages.core.recipe import recipe_digest
+from stages.core.recipe import Recipe
 from stages.studies.__main__ import _with_seeds, params_of
 from stages.studies.summary import summarize
 from tests.conftest import Project, change, wait_for
@@ -150,11 +150,11 @@ def test_params_of_a_row(params: Params) -> None:
 
 
 def test_recipe_is_the_same_for_every_seed_and_machine_only(params: Params) -> None:
-    digest = recipe_digest("gn", params)
-    assert digest == recipe_digest("gn", change(params, train__seed=9, train__threads=4))
-    assert digest == recipe_digest("gn", change(params, models__bn__l1=0.5))
-    assert digest != recipe_digest("gn", change(params, models__gn__l1=0.5))
-    assert digest != recipe_digest("gn", change(params, train__epochs=8))
+    digest = Recipe.of("gn", params).digest
+    assert digest == Recipe.of("gn", change(params, train__seed=9, train__threads=4)).digest
+    assert digest == Recipe.of("gn", change(params, models__bn__l1=0.5)).digest
+    assert digest != Recipe.of("gn", change(params, models__gn__l1=0.5)).digest
+    assert digest != Recipe.of("gn", change(params, train__epochs=8)).digest
 
 
 def test_summary_by_hand() -> None:

@@ -35,6 +35,15 @@ class Pixels:
     mean: float
     std: float
 
+    def standardize(self, images: torch.Tensor) -> torch.Tensor:
+        """Shift and scale float ``images`` of 0 to 1, in place, to mean 0 and deviation 1."""
+        return images.sub_(self.mean).div_(self.std)
+
+
+def to_floats(images: torch.Tensor) -> torch.Tensor:
+    """Return uint8 ``images``, grey values of 0 to 255, as float32 of 0 to 1."""
+    return images.float().div_(255)
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -55,8 +64,10 @@ def read_dataset(folder: Path = PREPARED) -> Dataset:
         PipelineError: a file is missing, damaged, or holds something else.
     """
     is_held_out = split_path(folder, "validation").exists()
+    pixels_path = folder / "pixels.json"
     followed = read_split("validation" if is_held_out else "test", folder)
-    return Dataset(read_split("train", folder), followed, _read_pixels(folder / "pixels.json"))
+    pixels = parse_pixels(pixels_path, read_json(pixels_path, REMEDY), REMEDY)
+    return Dataset(read_split("train", folder), followed, pixels)
 
 
 def read_split(name: str, folder: Path = PREPARED) -> Split:
@@ -79,10 +90,18 @@ def split_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
 
 
-def _read_pixels(path: Path) -> Pixels:
-    values = read_json(path, REMEDY)
-    if set(values) != {"mean", "std"} or not all(
-        isinstance(value, float) and 0 < value < 1 for value in values.values()
+def parse_pixels(path: Path, values: object, remedy: str) -> Pixels:
+    """Return the statistics that ``path`` holds as ``values``.
+
+    Raises:
+        PipelineError: they are something else.
+    """
+    if not (
+        isinstance(values, dict)
+        and set(values) == {"mean", "std"}
+        and all(isinstance(value, float) and 0 < value < 1 for value in values.values())
     ):
-        raise PipelineError(f"{path} is {values}, not a mean and a std within 0 to 1; {REMEDY}")
+        raise PipelineError(
+            f"{path} holds the pixels {values}, not a mean and a std within 0 to 1; {remedy}"
+        )
     return Pixels(**values)

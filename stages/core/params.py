@@ -20,9 +20,16 @@ class _Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _number(low: float, high: float, what: str) -> Any:  # noqa: ANN401
-    """Require a number in [low, high]; an error says that this and ``what`` is allowed."""
-    return Field(ge=low, le=high, description=f"from {low} to {high}, {what}")
+def _number(low: float, high: float, what: str, neutral: float | None = None) -> Any:  # noqa: ANN401
+    """Require a number in [low, high]; an error says that this and ``what`` is allowed.
+
+    A parameter that is added once tables are recorded has a ``neutral`` value, with which every
+    training is what it was before.
+    """
+    extra = {} if neutral is None else {"neutral": neutral}
+    return Field(
+        ge=low, le=high, description=f"from {low} to {high}, {what}", json_schema_extra=extra
+    )
 
 
 class DataParams(_Section):
@@ -47,7 +54,7 @@ class TrainParams(_Section):
     """The recipe that the three models share."""
 
     seed: int = _number(0, 2**31 - 1, "the seed of weights, batches, augmentation and dropout")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(description="auto, cpu, cuda or mps")
+    device: Literal["cpu", "cuda", "mps"] = Field(description="cpu, cuda or mps")
     threads: int = _number(1, 256, "threads of one training")
     epochs: int = _number(1, 1_000, "passes over the training images")
     batch_size: int = _number(1, 10_000, "images in a step")
@@ -194,6 +201,18 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     section = _section(location[:-1])
     close = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(section.model_fields)}"
+
+
+def decisive(section: _Section) -> dict[str, Any]:
+    """Return the parameters of ``section`` but those that have their neutral value."""
+    kept = {}
+    for name, field in type(section).model_fields.items():
+        value, extra = getattr(section, name), field.json_schema_extra or {}
+        if isinstance(value, _Section):
+            kept[name] = decisive(value)
+        elif "neutral" not in extra or value != extra["neutral"]:
+            kept[name] = value
+    return kept
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,15 +1,55 @@
-"""What makes two trainings comparable: the same recipe, whatever the seed and the machine."""
+"""What decides a training: one frozen value that travels from params.yaml to the checkpoint."""
 
 import hashlib
 import json
+from dataclasses import dataclass
+from typing import Any
 
-from stages.core.params import Params
+from stages.core.params import MODELS, DataParams, ModelParams, Params, TrainParams, decisive
 
 
-def recipe_digest(model: str, params: Params) -> str:
-    """Return eight characters for all parameters that decide ``model``'s accuracy but the seed."""
-    content = params.model_dump()
-    for key in ("seed", "threads", "device"):
-        del content["train"][key]
-    decisive = [content["data"], content["train"], content["models"][model]]
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
+@dataclass(frozen=True)
+class Recipe:
+    """All parameters of the training of one model; ``own`` are those the others do not share.
+
+    Together with the raw data, the code, and what ``machine.describe_training`` names, they
+    decide every bit of the result.
+    """
+
+    model: str  # bn, gn or ln
+    data: DataParams
+    train: TrainParams
+    own: ModelParams
+
+    @classmethod
+    def of(cls, model: str, params: Params) -> "Recipe":
+        """Return the recipe of ``model`` (bn, gn or ln)."""
+        return cls(model, params.data, params.train, params.models[model])
+
+    @property
+    def normalization(self) -> str:
+        """The name of the model's normalization: batch, group or layer."""
+        return MODELS[self.model]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a checkpoint says of its training."""
+        return {
+            "model": self.model,
+            "normalization": self.normalization,
+            "data": self.data.model_dump(),
+            "train": self.train.model_dump(),
+            f"models.{self.model}": self.own.model_dump(),
+        }
+
+    @property
+    def digest(self) -> str:
+        """Eight characters for what makes two trainings comparable: all but seed and machine.
+
+        A parameter added later is left out while it has its neutral value, so that the rows of
+        recorded tables stay valid.
+        """
+        train = decisive(self.train)
+        for key in ("seed", "threads", "device"):
+            del train[key]
+        content = json.dumps([decisive(self.data), train, decisive(self.own)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:8]

@@ -6,11 +6,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stages.core.dataset import Pixels, Split
+from stages.core.dataset import Pixels, Split, to_floats
 from stages.core.errors import PipelineError
 from stages.core.files import check_tensor, read_tensors, write_tensors
 from stages.core.params import MODELS
-from stages.model.scoring import normalize
 
 BLOCKS = ("block2", "block5")  # an early and a late one
 NUM_IMAGES = 500
@@ -55,8 +54,8 @@ def observe(
         )
         for block in BLOCKS
     ]
-    images = split.images[:NUM_IMAGES].to(device).float().div_(255)
-    network.eval()(normalize(images, pixels))
+    images = split.images[:NUM_IMAGES].to(device)
+    network.eval()(pixels.standardize(to_floats(images)))
     for hook in hooks:
         hook.remove()
     return {

@@ -1,16 +1,17 @@
-"""A trained model as a file: its weights, and the parameters that it was trained with."""
+"""A trained model as a file: its weights, its recipe, and the statistics of its pixels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
+from stages.core.dataset import Pixels, parse_pixels
 from stages.core.errors import PipelineError
 from stages.core.files import check_tensor, read_tensors, write_tensors
-from stages.core.params import MODELS, Params, flatten
+from stages.core.params import flatten
+from stages.core.recipe import Recipe
 from stages.model.network import build_network
 
 
@@ -19,61 +20,53 @@ def checkpoint_path(model: str) -> Path:
     return Path("models", f"{model}.safetensors")
 
 
-def network_for(model: str, params: Params) -> nn.Sequential:
-    """Build the network of ``model`` (bn, gn or ln) with fresh weights."""
-    channels_per_group = getattr(params.models[model], "channels_per_group", None)
-    return build_network(MODELS[model], channels_per_group, params.train.dropout)
-
-
-def describe(model: str, params: Params) -> dict[str, Any]:
-    """Return what a checkpoint of ``model`` says of itself: all parameters of its training."""
-    return {
-        "model": model,
-        "normalization": MODELS[model],
-        "train": params.train.model_dump(),
-        f"models.{model}": params.models[model].model_dump(),
-    }
+def network_for(recipe: Recipe) -> nn.Sequential:
+    """Build the network of ``recipe`` with fresh weights."""
+    channels_per_group = getattr(recipe.own, "channels_per_group", None)
+    return build_network(recipe.normalization, channels_per_group, recipe.train.dropout)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network, evaluating, on the CPU, and the software that trained it."""
+    """A trained network, evaluating, on the CPU, and what it needs and comes from."""
 
     network: nn.Sequential
-    software: dict[str, str]
+    pixels: Pixels  # of its training images: what it is shown is standardized by them
+    software: dict[str, str]  # that trained it
 
 
 def write_checkpoint(
     path: Path,
     weights: Mapping[str, torch.Tensor],
-    model: str,
-    params: Params,
+    recipe: Recipe,
+    pixels: Pixels,
     software: Mapping[str, str],
 ) -> None:
-    """Write the state dictionary ``weights`` of ``model``, trained with ``params``."""
-    write_tensors(path, weights, {**describe(model, params), "software": software})
+    """Write the state dictionary ``weights`` of a network trained by ``recipe``."""
+    metadata = {**recipe.describe(), "pixels": asdict(pixels), "software": software}
+    write_tensors(path, weights, metadata)
 
 
-def read_checkpoint(path: Path, model: str, params: Params) -> Checkpoint:
-    """Read the checkpoint of ``model``.
+def read_checkpoint(path: Path, recipe: Recipe) -> Checkpoint:
+    """Read the checkpoint of a training by ``recipe``.
 
     Raises:
         PipelineError: the file is missing or damaged, or holds another model, other
-            parameters or other tensors than ``params`` ask for.
+            parameters or other tensors than ``recipe`` asks for.
     """
-    remedy = f"run `dvc repro train-{model}`"
+    remedy = f"run `dvc repro train-{recipe.model}`"
     tensors, metadata = read_tensors(path, remedy)
-    software = metadata.pop("software", {})
-    wanted, found = flatten(describe(model, params)), flatten(metadata)
+    software, pixels = metadata.pop("software", {}), metadata.pop("pixels", None)
+    wanted, found = flatten(recipe.describe()), flatten(metadata)
     for key in wanted | found:
         if wanted.get(key) != found.get(key):
             raise PipelineError(
                 f"{path} was trained with {key} {found.get(key)}, not {wanted.get(key)}; {remedy}"
             )
-    network = network_for(model, params)
+    network = network_for(recipe)
     expected = network.state_dict()
     if set(tensors) != set(expected):
-        raise PipelineError(f"{path} holds other tensors than a {model} network; {remedy}")
+        raise PipelineError(f"{path} holds other tensors than a {recipe.model} network; {remedy}")
     for name, tensor in expected.items():
         read = check_tensor(path, tensors, name, tensor.dtype, tuple(tensor.shape), remedy)
         if not read.isfinite().all():
@@ -81,4 +74,4 @@ def read_checkpoint(path: Path, model: str, params: Params) -> Checkpoint:
         if name.endswith("running_var") and (read < 0).any():
             raise PipelineError(f"{path}: {name!r} holds negative variances; {remedy}")
     network.load_state_dict(tensors)
-    return Checkpoint(network.eval(), software)
+    return Checkpoint(network.eval(), parse_pixels(path, pixels, remedy), software)

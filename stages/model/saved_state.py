@@ -19,8 +19,7 @@ from stages.core.dataset import Dataset
 from stages.core.errors import PipelineError
 from stages.core.files import read_tensors, write_tensors
 from stages.core.machine import describe_training
-from stages.core.params import Params
-from stages.model.checkpoint import describe
+from stages.core.recipe import Recipe
 from stages.model.history import Epoch
 from stages.model.scoring import Score
 
@@ -67,10 +66,10 @@ class SavedState:
         self.path.replace(_finished_path(self.path))
 
 
-def saved_state(model: str, params: Params, dataset: Dataset, device: torch.device) -> SavedState:
-    """Return the saved state of the training of ``model`` that has exactly these inputs.
+def saved_state(recipe: Recipe, dataset: Dataset, device: torch.device) -> SavedState:
+    """Return the saved state of the training that has exactly these inputs.
 
-    Its owner digests the parameters, the data, the code of the modules in use and what of the
+    Its owner digests the recipe, the data, the code of the modules in use and what of the
     machine decides the bits of the result.
     """
     digest = hashlib.sha256()
@@ -81,9 +80,9 @@ def saved_state(model: str, params: Params, dataset: Dataset, device: torch.devi
     for name, module in sorted(sys.modules.items()):
         if name.partition(".")[0] in ("stages", "__main__") and getattr(module, "__file__", None):
             digest.update(Path(module.__file__).read_bytes())
-    inputs = [describe(model, params), asdict(dataset.pixels), describe_training(device)]
+    inputs = [recipe.describe(), asdict(dataset.pixels), describe_training(device)]
     digest.update(json.dumps(inputs, sort_keys=True).encode())
-    return SavedState(STATES / f"{model}.safetensors", digest.hexdigest())
+    return SavedState(STATES / f"{recipe.model}.safetensors", digest.hexdigest())
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], epochs: list[dict[str, Any]]) -> str:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stages.core.dataset import Pixels, Split
+from stages.core.dataset import Pixels, Split, to_floats
 
 _BATCH = 100  # images at once: 500 took a quarter longer, probably by leaving the cache
 
@@ -19,11 +19,6 @@ class Score:
     accuracy: float
 
 
-def normalize(images: torch.Tensor, pixels: Pixels) -> torch.Tensor:
-    """Shift and scale float ``images`` of 0 to 1, in place, by the training pixels' statistics."""
-    return images.sub_(pixels.mean).div_(pixels.std)
-
-
 @torch.inference_mode()
 def compute_logits(
     network: nn.Module, split: Split, pixels: Pixels, device: torch.device
@@ -32,7 +27,7 @@ def compute_logits(
     network.eval()
     return torch.cat(
         [
-            network(normalize(images.to(device).float().div_(255), pixels))
+            network(pixels.standardize(to_floats(images.to(device))))
             for images in split.images.split(_BATCH)
         ]
     )

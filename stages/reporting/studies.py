@@ -8,7 +8,7 @@ from pathlib import Path
 from stages.core.errors import PipelineError
 from stages.core.files import read_bytes
 from stages.core.params import MODELS, Params
-from stages.core.recipe import recipe_digest
+from stages.core.recipe import Recipe
 from stages.reporting.findings import Results
 
 SEEDS_PATH = Path("reports/seeds.csv")
@@ -53,7 +53,7 @@ def read_seeds(params: Params, path: Path = SEEDS_PATH) -> Seeds | None:
             accuracy = float(row["test_accuracy"]), float(row["train_accuracy"])
             if not all(0 <= share <= 1 for share in accuracy):
                 raise ValueError(f"accuracies {accuracy}")
-            if row["recipe"] == recipe_digest(row["model"], params):
+            if row["recipe"] == Recipe.of(row["model"], params).digest:
                 accuracies[row["model"]][int(row["seed"])] = accuracy
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise PipelineError(f"{path} is no table of seeds ({error!r}); {remedy}") from None

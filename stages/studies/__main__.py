@@ -33,7 +33,7 @@ from stages.core.files import read_bytes, write_text
 from stages.core.machine import count_workers, set_up_machine
 from stages.core.params import MODELS, DataParams, Params, load_params, validate
 from stages.core.process import ArgumentParser, prepare_process, run_as_command
-from stages.core.recipe import recipe_digest
+from stages.core.recipe import Recipe
 from stages.core.yaml12 import load_yaml
 from stages.model.scoring import compute_logits, score
 from stages.preparation.sources import RAW
@@ -109,7 +109,7 @@ def _is_done(row: Row, params: Params, with_test: bool) -> bool:
 
 
 def _digest(row: Row, params: Params) -> str:
-    return recipe_digest(row["model"], params_of(row, params))
+    return Recipe.of(row["model"], params_of(row, params)).digest
 
 
 def _with_seeds(rows: list[Row], num_seeds: int) -> list[Row]:
@@ -158,7 +158,7 @@ def _train(job: tuple[int, str, Params, bool]) -> tuple[int, Row | PipelineError
     number, model, params, with_test = job
     device = set_up_machine(params.train)
     dataset, test = _read_dataset(params.data)
-    training = Training(model, params, dataset, device)
+    training = Training(Recipe.of(model, params), dataset, device)
     try:
         while not training.is_finished:
             training.run_epoch()

@@ -8,15 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stages.core.dataset import Dataset
+from stages.core.dataset import Dataset, to_floats
 from stages.core.errors import PipelineError
-from stages.core.params import Params
+from stages.core.recipe import Recipe
 from stages.model.checkpoint import network_for
 from stages.model.history import Epoch
 from stages.model.network import convolution_weights
-from stages.model.scoring import Score, compute_logits, normalize, score
+from stages.model.scoring import Score, compute_logits, score
 from stages.training.augmentation import Draws, augment, draw
-from stages.training.cuda_graph import GraphedStep
 from stages.training.memory_layout import lay_out
 from stages.training.optimizer import build_optimizer, one_cycle, restore, set_rate, state_of
 from stages.training.soap import Soap
@@ -38,20 +37,19 @@ def epoch_seed(seed: int, epoch: int) -> int:
 class Training:
     """The training of one model; ``epochs`` holds what it has gone through."""
 
-    def __init__(self, model: str, params: Params, dataset: Dataset, device: torch.device) -> None:
-        """Prepare to train ``model`` (bn, gn or ln) from fresh weights on ``device``."""
+    def __init__(self, recipe: Recipe, dataset: Dataset, device: torch.device) -> None:
+        """Prepare to train by ``recipe`` from fresh weights on ``device``."""
         self.epochs: list[Epoch] = []
-        self._model, self._recipe, self._own = model, params.train, params.models[model]
+        self._model, self._recipe, self._own = recipe.model, recipe.train, recipe.own
         self._dataset, self._device = dataset, device
         self._images = dataset.train.images.to(device)
         self._labels = dataset.train.labels.to(device).long()
 
         torch.manual_seed(epoch_seed(self._recipe.seed, 0))
-        self._network = lay_out(network_for(model, params), device, self._recipe.threads)
+        self._network = lay_out(network_for(recipe), device, self._recipe.threads)
         decay = self._recipe.weight_average
         self._average = WeightAverage(self._network, decay) if decay > 0 else None
-        self._optimizer = build_optimizer(self._network, self._recipe, self._own)
-        self._take_step = GraphedStep(self._step) if device.type == "cuda" else self._step
+        self._optimizer = build_optimizer(self._network, recipe)
         self._steps_per_epoch = math.ceil(len(self._labels) / self._recipe.batch_size)
         steps = self._steps_per_epoch * self._recipe.epochs
         self._learning_rates = one_cycle(self._own.learning_rate, steps, self._recipe)
@@ -129,10 +127,13 @@ class Training:
             part = slice(start, start + images_at_once)
             images, labels = self._augmented(order[part], draws[part])
             for batch in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-                set_rate(self._optimizer, self._rate(number, len(logits) + 1))
-                logits.append(self._take_step(*batch))
+                step = (number - 1) * self._steps_per_epoch + len(logits) + 1
+                set_rate(self._optimizer, self._learning_rates[step - 1])
+                logits.append(self._step(*batch))
                 if isinstance(self._optimizer, Soap):
-                    self._optimizer.update_bases((number - 1) * self._steps_per_epoch + len(logits))
+                    self._optimizer.update_bases(step)
+                if self._average is not None:
+                    self._average.update(step)
             on_images(len(labels))
         all_logits, labels = torch.cat(logits), self._labels[order]
         losses = F.cross_entropy(all_logits, labels, reduction="none")
@@ -148,8 +149,8 @@ class Training:
         return order.to(self._device), draws.to(self._device)
 
     def _augmented(self, order: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
-        images = augment(self._images[order].float().div_(255), draws)
-        return normalize(images, self._dataset.pixels), self._labels[order]
+        images = augment(to_floats(self._images[order]), draws)
+        return self._dataset.pixels.standardize(images), self._labels[order]
 
     def _rate(self, epoch: int, step: int) -> float:
         """Return the learning rate of a step; epochs and steps count from 1."""
@@ -164,8 +165,6 @@ class Training:
         if self._own.l1 > 0:
             self._add_l1_gradient()
         self._optimizer.step()
-        if self._average is not None:
-            self._average.update()
         return logits.detach()
 
     def _add_l1_gradient(self) -> None:

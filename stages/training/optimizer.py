@@ -5,30 +5,27 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from stages.core.params import ModelParams, TrainParams
+from stages.core.params import TrainParams
+from stages.core.recipe import Recipe
 from stages.training.soap import Soap
 
 
-def build_optimizer(
-    network: nn.Module, params: TrainParams, own: ModelParams
-) -> torch.optim.Optimizer:
-    """Build the optimizer that ``params`` names for ``network``, on the network's device."""
-    device = next(network.parameters()).device
-    is_recorded = device.type == "cuda"  # a recorded step reads a tensor's present value
-    rate = torch.tensor(own.learning_rate, device=device) if is_recorded else own.learning_rate
-    shared = {"lr": rate, "momentum": params.momentum, "weight_decay": own.weight_decay}
-    if params.optimizer == "soap":
+def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Build the optimizer that ``recipe`` names for ``network``, on the network's device."""
+    train, own = recipe.train, recipe.own
+    shared = {
+        "lr": own.learning_rate,
+        "momentum": train.momentum,
+        "weight_decay": own.weight_decay,
+    }
+    if train.optimizer == "soap":
         return Soap(network.parameters(), **shared)
-    return torch.optim.SGD(network.parameters(), **shared, nesterov=params.nesterov, fused=True)
+    return torch.optim.SGD(network.parameters(), **shared, nesterov=train.nesterov, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Have the next step take the learning rate ``rate``."""
-    group = optimizer.param_groups[0]
-    if isinstance(group["lr"], torch.Tensor):
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = rate
+    optimizer.param_groups[0]["lr"] = rate
 
 
 def state_of(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, torch.Tensor]:
@@ -36,7 +33,7 @@ def state_of(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, 
     return {
         f"{name}.{kind}": tensor
         for name, weight in network.named_parameters()
-        for kind, tensor in optimizer.state[weight].items()
+        for kind, tensor in optimizer.state.get(weight, {}).items()
         if tensor is not None
     }
 

@@ -24,15 +24,12 @@ class Soap(torch.optim.Optimizer):
     place and input channel. With Q the eigenvectors of the running mean of G' G of its gradients
     G, Adam moves W Q by G Q, and W follows. This is the paper's one-sided form, on the side of the
     inputs. The scales and shifts of normalizations are vectors: Adam moves them as they are.
-
-    What is kept, the last gradients included, stays at its place in memory, where a recorded CUDA
-    graph goes on writing it.
     """
 
     def __init__(
         self,
         weights: Iterable[nn.Parameter],
-        lr: float | torch.Tensor,
+        lr: float,
         momentum: float,
         weight_decay: float,
     ) -> None:
@@ -40,7 +37,7 @@ class Soap(torch.optim.Optimizer):
 
         Args:
             weights: what to move; those of convolutions lie in memory with channels last.
-            lr: learning rate; as a tensor, a recorded step reads its present value.
+            lr: learning rate.
             momentum: decay a step of the first moment, 0 to below 1.
             weight_decay: times the learning rate, the share by which weights shrink in a step,
                 whatever their gradient (Loshchilov and Hutter 2019).

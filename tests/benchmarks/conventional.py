@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 from torchvision.datasets import MNIST
 
+from stages.core.recipe import Recipe
 from stages.model.checkpoint import network_for
 from stages.preparation.sources import TEST_FILES, TRAIN_FILES, read_files
 from stages.preparation.splitting import measure_pixels
@@ -61,7 +62,7 @@ def time_epoch(
     options = {"batch_size": BATCH_SIZE, "num_workers": num_workers}
     batches = DataLoader(Subset(train, range(num_images)), shuffle=True, **options)
     test_batches = DataLoader(test, **options)
-    network = network_for(model, params)
+    network = network_for(Recipe.of(model, params))
     rate, momentum = params.models[model].learning_rate, params.train.momentum
     optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum)
     steps = params.train.epochs * (TRAIN_IMAGES // BATCH_SIZE)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from stages.core.recipe import Recipe
 from stages.model.checkpoint import network_for
 from tests.benchmarks.timing import TEST_IMAGES, TRAIN_IMAGES, time_call, timed_params
 
@@ -47,7 +48,7 @@ def _gflop(function: Callable[[], object]) -> float:
 
 def forward_gflop() -> float:
     """Return the arithmetic of one image's way through the network, two for a multiply-add."""
-    network = network_for("bn", timed_params(1))
+    network = network_for(Recipe.of("bn", timed_params(1)))
     return _gflop(lambda: network(torch.zeros(2, 1, 28, 28))) / 2
 
 

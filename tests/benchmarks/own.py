@@ -11,6 +11,7 @@ from typing import Any
 
 from stages.core.dataset import Dataset, Split
 from stages.core.machine import set_up_machine
+from stages.core.recipe import Recipe
 from stages.model.saved_state import SavedState
 from stages.preparation.sources import TEST_FILES, TRAIN_FILES, read_files
 from stages.preparation.splitting import measure_pixels
@@ -60,7 +61,7 @@ def prepare(
         train=_first(num_images, whole.train),
         followed=_first(num_test_images, whole.followed),
     )
-    return Training(model, params, dataset, set_up_machine(params.train))
+    return Training(Recipe.of(model, params), dataset, set_up_machine(params.train))
 
 
 def _first(count: int, split: Split) -> Split:
