@@ -1,13 +1,13 @@
 """What the machine does for a training: device, threads, memory, and the same bits each time."""
 
 import ctypes
-import os
 import platform
 import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import loky
 import torch
 
 from stages.core.errors import PipelineError
@@ -22,8 +22,14 @@ def set_up_machine(params: TrainParams) -> torch.device:
     """Set threads, determinism and memory for this process, and return its device.
 
     Raises:
-        PipelineError: ``params.device`` names a device that this machine lacks.
+        PipelineError: this machine lacks ``params.device`` or has fewer cores than
+            ``params.threads``, which would wait for one another at every operation.
     """
+    if params.threads > count_cores():
+        raise PipelineError(
+            f"train.threads is {params.threads}, but this process may use {count_cores()} cores; "
+            f"set it to at most {count_cores()}"
+        )
     torch.set_num_threads(params.threads)
     # Warnings only: CUDA has no deterministic backward pass of max-pooling.
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -39,8 +45,6 @@ def _choose_device(name: str) -> torch.device:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if name == "auto":
-        name = next(device for device, is_there in available.items() if is_there)
     if not available[name]:
         there = [device for device, is_there in available.items() if is_there]
         raise PipelineError(f"train.device is {name}, which this machine lacks; it has {there}")
@@ -92,8 +96,12 @@ def count_workers(params: TrainParams, trainings: int) -> int:
     than two to one: they share them without loss, and no core idles while the last one runs.
     Threads of several trainings on one core wait for one another at every operation.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    room = max(1, (cores or 1) // params.threads)
+    room = max(1, count_cores() // params.threads)
     if params.threads == 1 and room < trainings < 2 * room:
         return trainings
     return min(trainings, room)
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use: by affinity, and by a container's CPU quota."""
+    return loky.cpu_count()
