@@ -5,37 +5,53 @@ stage, which DVC lets run together; the plain `dvc repro` at the end does the re
 give the same bytes alone.
 """
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from stages.core.errors import PipelineError
 from stages.core.machine import count_workers
 from stages.core.params import MODELS, load_params
-from stages.core.process import run_as_command
+from stages.core.process import (
+    INTERRUPTED,
+    dvc_command,
+    end_with,
+    leave_at_once,
+    on_interrupt,
+    run_as_command,
+)
 from stages.model.saved_state import forget_finished_trainings
 
-_DVC = [sys.executable, "-m", "dvc"]
-# What DVC says after every stage: left out of the lines of trainings side by side.
-_HINTS = ("To track the changes", "\tgit add", "To enable auto staging", "\tdvc config", "Use `dvc")
+# What DVC says after every stage, and of a part as if it were all: left out but at the end.
+_HINTS = (
+    *("To track the changes", "\tgit add", "To enable auto staging", "\tdvc config", "Use `dvc"),
+    "Data and pipelines are up to date.",
+)
+# How to end a child, and the seconds until the next way is tried.
+_WAYS_TO_END = {signal.SIGINT: 2, signal.SIGTERM: 1, signal.SIGKILL: 1}
 
 
 def main() -> None:
     """Bring everything up to date."""
     params = load_params()
     _have_stages_use_this_python()
-    with _Children() as children:
-        _check(children.run("repro", "prepare-data"), "prepare-data")
-        stale = _stale_trainings()
-        workers = count_workers(params.train, len(stale))
-        if workers > 1:
-            _train_side_by_side(children, stale, workers)
-        _check(children.run("repro"), "dvc repro")
+    if "MAKELEVEL" in os.environ:  # make sets it
+        end_with(os.getppid())
+    children = _Children()
+    on_interrupt(lambda *_: children.end_and_leave())
+    _check(children.run("repro", "prepare-data", tag=""), "prepare-data")
+    stale = _stale_trainings()
+    workers = count_workers(params.train, len(stale))
+    if workers > 1:
+        _train_side_by_side(children, stale, workers)
+    _check(children.run("repro"), "dvc repro")
     forget_finished_trainings()  # where evaluate had nothing to do
 
 
@@ -52,7 +68,7 @@ def _check(status: int, what: str) -> None:
 def _stale_trainings() -> list[str]:
     """Return the models whose training is not up to date."""
     stages = {f"train-{model}": model for model in MODELS}
-    command = [*_DVC, "--wait-for-lock", "status", "--json", *stages]
+    command = [*dvc_command(), "--wait-for-lock", "status", "--json", *stages]
     status = subprocess.run(command, capture_output=True, text=True, check=False)
     _check(status.returncode, f"dvc status ({(status.stderr.splitlines() or [''])[-1]})")
     changed = json.loads(status.stdout)
@@ -68,51 +84,69 @@ def _train_side_by_side(children: "_Children", models: list[str], workers: int) 
             model: pool.submit(children.run, "repro", "--single-item", f"train-{model}", tag=model)
             for model in models
         }
-        try:
-            failed = [model for model, job in jobs.items() if job.result()]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            children.interrupt()
-            raise
+        failed = [model for model, job in jobs.items() if job.result()]
     _check(len(failed), f"training {' and '.join(failed)}")
 
 
 class _Children:
-    """The DVC processes that this one runs; they end with it."""
+    """The DVC processes that this one runs."""
 
     def __init__(self) -> None:
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: set[int] = set()
+        self._are_ending = False
 
-    def __enter__(self) -> "_Children":
-        return self
+    def run(self, *arguments: str, tag: str | None = None) -> int:
+        """Run `dvc ARGUMENTS` and return its exit status.
 
-    def __exit__(self, *error: object) -> None:
-        self.interrupt()
-
-    def run(self, *arguments: str, tag: str = "") -> int:
-        """Run `dvc ARGUMENTS` and return its exit status; ``tag`` comes before each line."""
+        With a ``tag``, which may be empty, that comes before each line, and DVC's hints do not.
+        """
+        if self._are_ending:
+            return INTERRUPTED
         child = subprocess.Popen(
-            [*_DVC, "--wait-for-lock", *arguments],
+            [*dvc_command(), "--wait-for-lock", *arguments],
             process_group=0,  # a signal reaches its stage too
-            stdout=subprocess.PIPE if tag else None,
-            stderr=subprocess.STDOUT if tag else None,
+            stdout=None if tag is None else subprocess.PIPE,
+            stderr=None if tag is None else subprocess.STDOUT,
             text=True,
             errors="replace",
         )
-        self._running.add(child)
+        self._running.add(child.pid)
         for line in child.stdout or ():
-            if line.strip() and not line.startswith(_HINTS):
-                print(f"{tag} | {line.rstrip()}", flush=True)
+            if line.strip() and not line.startswith(_HINTS) and not self._are_ending:
+                print(_tagged(line.rstrip(), tag), flush=True)
         status = child.wait()
-        self._running.discard(child)
+        self._running.discard(child.pid)
         return status
 
-    def interrupt(self) -> None:
-        """Interrupt those that still run, with their stages, and await their ends."""
-        for child in list(self._running):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGINT)
-            child.wait()
+    def end_and_leave(self) -> NoReturn:
+        """End those that still run, with their stages, and this process."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._are_ending = True
+        left = set(self._running)
+        for way, seconds in _WAYS_TO_END.items():
+            for group in left:
+                with suppress(ProcessLookupError):
+                    os.killpg(group, way)
+            next_way_at = time.monotonic() + seconds
+            while left and time.monotonic() < next_way_at:
+                time.sleep(0.02)
+                left = {group for group in left if _is_alive(group)}
+        leave_at_once(INTERRUPTED, "repro: interrupted")
+
+
+def _tagged(line: str, tag: str | None) -> str:
+    return f"{tag} | {line.removeprefix(f'{tag} ')}" if tag else line
+
+
+def _is_alive(group: int) -> bool:
+    """Say whether a process of ``group`` is left, whose first is a child of this process."""
+    with suppress(ChildProcessError):
+        os.waitpid(group, os.WNOHANG)  # so an ended child does not count
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):  # macOS gives the second for ended ones
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from stages.core.errors import PipelineError
+from stages.core.process import interrupts_held
 
 # The one metadata key of a safetensors file: with two, their order differs from run to run.
 METADATA_KEY = "metadata"
@@ -25,8 +26,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with interrupts_held():  # they leave nothing behind
+            temporary.write_bytes(content)
+            temporary.replace(path)
     except OSError as error:
         raise PipelineError(
             f"{path} cannot be written ({error.strerror}); free space or mend the permissions"

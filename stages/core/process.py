@@ -1,35 +1,38 @@
-"""How a stage runs as a process: one line an error, one writer, and no life of its own."""
+"""How a stage runs as a process: one line an error, one writer, and an end with its starter."""
 
 import argparse
-import fcntl
 import os
+import re
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType
 from typing import NoReturn
 
-import psutil
+from filelock import FileLock, Timeout
 
 from stages.core.errors import PipelineError
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _LOCKS = Path(".dvc/tmp")  # DVC's own scratch folder
 _LOCK_WAIT_SECONDS = 10
 _WATCH_INTERVAL_SECONDS = 0.5
-_SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish", "tcsh", "csh"}
-_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_OUT_OF_MEMORY = re.compile("out of memory|not enough memory|allocate memory|bad_alloc", re.I)
 
 
 def prepare_process() -> None:
-    """Make this process end quietly when interrupted, and with the process that started it.
+    """Have Ctrl-C end this process from now on, and the end of the `dvc` that started it.
 
-    A killed `dvc` leaves its stages running, and the next `dvc repro` would write beside them.
+    A library that is being imported may swallow a KeyboardInterrupt. A killed `dvc` leaves its
+    stages running, and the next `dvc repro` would write beside them.
     """
-    sys.excepthook = _leave_quietly_if_interrupted
-    threading.Thread(target=_end_with, args=(os.getppid(), _ancestors()), daemon=True).start()
+    on_interrupt(lambda *_: leave_at_once(INTERRUPTED, "interrupted"))
+    if "DVC_STAGE" in os.environ:  # DVC sets it
+        end_with(_dvc())
 
 
 def run_as_command(stage: str, main: Callable[[], None]) -> NoReturn:
@@ -38,15 +41,17 @@ def run_as_command(stage: str, main: Callable[[], None]) -> NoReturn:
     0: done. 1: an input or the machine is at fault. 2: params.yaml is. 130: interrupted. Each
     but the first comes with one line on standard error.
     """
+    on_interrupt(lambda *_: leave_at_once(INTERRUPTED, f"{stage}: interrupted"))
     try:
-        with _only_writer(stage):
+        with _only_writer(stage), memory_errors_named():
             main()
     except PipelineError as error:
         _leave(error.status, f"{stage}: {error}")
     except OSError as error:
         _leave(1, f"{stage}: {error}")
-    except KeyboardInterrupt:
-        _leave(_INTERRUPTED, f"{stage}: interrupted")
+    except KeyboardInterrupt:  # of a main that asked for it
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _leave(INTERRUPTED, f"{stage}: interrupted")
     sys.exit(0)
 
 
@@ -58,23 +63,67 @@ class ArgumentParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def _leave(status: int, line: str) -> NoReturn:
-    _say(line)
-    sys.exit(status)
+def on_interrupt(handler: Callable[[int, FrameType | None], object]) -> None:
+    """Have ``handler`` called at Ctrl-C, unless a shell has its background job ignore it."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, handler)
 
 
-def _say(line: str) -> None:
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Have Ctrl-C wait for the end of the block."""
+    if threading.current_thread() is not threading.main_thread():  # no other gets signals
+        yield
+        return
+    arrived: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: arrived.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if arrived:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def memory_errors_named() -> Iterator[None]:
+    """Say in one line that there is too little memory, for which torch has many errors.
+
+    Raises:
+        PipelineError: there is.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+            raise PipelineError(
+                "out of memory; end other programs, or try a smaller train.batch_size"
+            ) from None
+        raise
+
+
+def end_with(parent: int) -> None:
+    """End this process when the one with the PID ``parent``, which started it, is gone."""
+    threading.Thread(target=_await_end_of, args=(parent,), daemon=True).start()
+
+
+def dvc_command() -> list[str]:
+    """Return the command `dvc`, but of one that ends with this process, and so do its stages."""
+    code = f"from {__name__} import _run_dvc; _run_dvc({os.getpid()})"
+    return [sys.executable, "-c", code]
+
+
+def leave_at_once(status: int, line: str) -> NoReturn:
+    """End this process with ``line``, from wherever it is: no exception that may be lost."""
     with suppress(OSError):  # its reader may have gone with the process that started this one
+        os.write(2, f"{os.linesep * os.isatty(2)}{line}\n".encode())  # below a progress bar
+    os._exit(status)
+
+
+def _leave(status: int, line: str) -> NoReturn:
+    with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
-
-
-def _leave_quietly_if_interrupted(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        _say("interrupted")
-        os._exit(_INTERRUPTED)
-    sys.__excepthook__(kind, error, trace)
+    sys.exit(status)
 
 
 @contextmanager
@@ -85,63 +134,36 @@ def _only_writer(stage: str) -> Iterator[None]:
         PipelineError: another process has held it for ten seconds.
     """
     _LOCKS.mkdir(parents=True, exist_ok=True)
-    with (_LOCKS / f"{stage}.lock").open("a") as lock:
-        give_up_at = time.monotonic() + _LOCK_WAIT_SECONDS
-        while not _try_lock(lock.fileno()):
-            if time.monotonic() > give_up_at:
-                raise PipelineError("another process runs this stage here; wait for its end")
-            time.sleep(0.1)
-        yield
-
-
-def _try_lock(file: int) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        with FileLock(_LOCKS / f"{stage}.lock", timeout=_LOCK_WAIT_SECONDS):
+            yield
+    except Timeout:
+        raise PipelineError("another process runs this stage here; wait for its end") from None
 
 
-def _ancestors() -> list[psutil.Process]:
-    """Return the parent, and all further ancestors of this session that are no shells.
+def _dvc() -> int:
+    """Return the PID of the `dvc` that started this process; 0 if it is gone already.
 
-    A shell further up may be a user's own, who may leave it while this goes on.
+    It starts its stages in its own process group: a parent of another has adopted this one.
     """
-    parents = psutil.Process().parents()
-    return parents[:1] + [process for process in parents[1:] if _is_of_this_job(process)]
+    parent = os.getppid()
+    with suppress(ProcessLookupError):
+        if os.getpgid(parent) == os.getpgrp():
+            return parent
+    return 0
 
 
-def _is_of_this_job(ancestor: psutil.Process) -> bool:
-    try:
-        return os.getsid(ancestor.pid) == os.getsid(0) and ancestor.name() not in _SHELLS
-    except (ProcessLookupError, psutil.NoSuchProcess):  # killed just now: this is to end too
-        return True
-
-
-def _end_with(parent: int, ancestors: list[psutil.Process]) -> None:
-    """End this process when it has another parent than ``parent``, or an ancestor is gone."""
-    is_adopted = _is_adopted(ancestors)
-    while not is_adopted and os.getppid() == parent and all(map(_is_alive, ancestors)):
+def _await_end_of(parent: int) -> None:
+    while os.getppid() == parent:
         time.sleep(_WATCH_INTERVAL_SECONDS)
-    _say("ends, since the process that started it is gone")
-    os._exit(1)
+    leave_at_once(1, "ends, since the process that started it is gone")
 
 
-def _is_adopted(ancestors: list[psutil.Process]) -> bool:
-    """Say whether DVC started this process but was gone before it could be watched."""
-    if "DVC_STAGE" not in os.environ or not ancestors:
-        return False
-    parent = ancestors[0]
-    try:
-        is_init = parent.pid == 1 or parent.name() == "systemd"
-        return is_init and "dvc" not in " ".join(parent.cmdline())
-    except psutil.Error:  # it is gone, or another user's
-        return not _is_alive(parent)
+def _run_dvc(parent: int) -> NoReturn:
+    on_interrupt(lambda *_: os._exit(INTERRUPTED))
+    end_with(parent)
+    from dvc.cli import main
 
-
-def _is_alive(process: psutil.Process) -> bool:
-    """Say whether ``process`` runs; one that was killed but not yet reaped does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    on_interrupt(signal.default_int_handler)
+    sys.argv[0] = "dvc"  # so its locks name it
+    sys.exit(main())

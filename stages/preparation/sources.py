@@ -4,7 +4,7 @@ import contextlib
 import gzip
 import hashlib
 import io
-import shutil
+import struct
 import tempfile
 import zlib
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 from torchvision.datasets import MNIST
-from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
 from stages.core.errors import PipelineError
+from stages.core.files import write_bytes
 
 RAW = Path("data/raw")
 REMEDY = "restore it with `git checkout data/raw`"
@@ -62,9 +62,14 @@ def _read_verified(folder: Path, file: IdxFile) -> torch.Tensor:
     return parse_idx(content, file)
 
 
+def _header(file: IdxFile) -> bytes:
+    """Return how ``file`` begins: two zeros, 8 for bytes, the number of lengths, the lengths."""
+    return struct.pack(f">HBB{len(file.shape)}I", 0, 8, len(file.shape), *file.shape)
+
+
 def _size(file: IdxFile) -> int:
-    """Return the bytes of ``file``: a magic number, the lengths, then a byte an element."""
-    return 4 + 4 * len(file.shape) + torch.Size(file.shape).numel()
+    """Return the bytes of ``file``: its header, then a byte an element."""
+    return len(_header(file)) + torch.Size(file.shape).numel()
 
 
 def _decompress(path: Path, max_bytes: int) -> bytes:
@@ -86,27 +91,22 @@ def parse_idx(content: bytes, file: IdxFile) -> torch.Tensor:
     Raises:
         PipelineError: the bytes are no IDX file or hold another type or shape.
     """
-    with tempfile.TemporaryDirectory() as folder:  # torchvision's reader takes a path
-        path = Path(folder, file.name)
-        path.write_bytes(content)
-        try:
-            tensor = read_sn3_pascalvincent_tensor(str(path))
-        except Exception as error:  # its asserts, look-ups and views fail in many ways
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise PipelineError(f"{file.name} is no IDX file ({reason}); {REMEDY}") from None
-    if tensor.dtype != torch.uint8 or tensor.shape != file.shape:
+    header = _header(file)
+    if not content.startswith(header) or len(content) != _size(file):
         raise PipelineError(
-            f"{file.name} holds {tensor.dtype} {list(tensor.shape)}, "
-            f"not torch.uint8 {list(file.shape)}; {REMEDY}"
+            f"{file.name} is no IDX file of bytes {list(file.shape)}: {len(content)} bytes that "
+            f"begin with {content[: len(header)].hex()}, not {_size(file)} with {header.hex()}; "
+            f"{REMEDY}"
         )
-    return tensor
+    elements = torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=len(header))
+    return elements.reshape(file.shape)
 
 
 def download_missing(folder: Path) -> None:
     """Fetch into ``folder`` those of the four files that are not there.
 
     Raises:
-        PipelineError: there is no network, or what came is not MNIST.
+        PipelineError: there is no network, no space, or what came is not MNIST.
     """
     missing = [
         file for file in TRAIN_FILES + TEST_FILES if not (folder / f"{file.name}.gz").exists()
@@ -120,11 +120,10 @@ def download_missing(folder: Path) -> None:
                 MNIST(temporary, download=True)
         except (RuntimeError, OSError) as error:
             raise PipelineError(
-                f"{folder / missing[0].name}.gz is missing and MNIST cannot be downloaded "
-                f"({' '.join(str(error).split())}); {REMEDY}, or run again with a network"
+                f"{folder / missing[0].name}.gz is missing and MNIST cannot be downloaded into "
+                f"{temporary} ({' '.join(str(error).split())}); {REMEDY}, or run again with a "
+                "network and space there (or with TMPDIR set to another folder)"
             ) from None
-        folder.mkdir(parents=True, exist_ok=True)
         for file in missing:
             archive = f"{file.name}.gz"
-            shutil.copy(Path(temporary, "MNIST", "raw", archive), folder / f"{archive}.tmp")
-            (folder / f"{archive}.tmp").replace(folder / archive)
+            write_bytes(folder / archive, Path(temporary, "MNIST", "raw", archive).read_bytes())

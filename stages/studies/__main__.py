@@ -22,6 +22,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -32,7 +33,13 @@ from stages.core.errors import ParamsError, PipelineError
 from stages.core.files import read_bytes, write_text
 from stages.core.machine import count_workers, set_up_machine
 from stages.core.params import MODELS, DataParams, Params, load_params, validate
-from stages.core.process import ArgumentParser, prepare_process, run_as_command
+from stages.core.process import (
+    ArgumentParser,
+    end_with,
+    memory_errors_named,
+    on_interrupt,
+    run_as_command,
+)
 from stages.core.recipe import Recipe
 from stages.core.yaml12 import load_yaml
 from stages.model.scoring import compute_logits, score
@@ -42,14 +49,15 @@ from stages.studies.summary import RESULTS, summarize
 from stages.training.loop import Training
 
 Row = dict[str, str]
+Job = tuple[int, str, Params, bool]  # number, model, its parameters, whether to use the test set
 
 
 def main(path: Path, num_seeds: int) -> None:
     """Train what ``path`` plans and has no results of; write each result as it comes.
 
     Raises:
-        PipelineError: the table is missing or is none, or a training diverged; the others are
-            done before that is said.
+        PipelineError: the table is missing or is none, or trainings failed; the others are done
+            before that is said.
     """
     if path.suffix != ".csv":  # .md would be overwritten by the table's own summary
         raise PipelineError(f"the table {path} is no .csv file; name it so")
@@ -63,17 +71,21 @@ def main(path: Path, num_seeds: int) -> None:
         rows[i] = {key: text for key, text in rows[i].items() if key not in RESULTS}
     print(f"{path}: {len(todo)} of {len(rows)} trainings to do", flush=True)
     failures = []
-    for i, result in _train_rows({i: rows[i] for i in todo}, params, with_test):
-        if isinstance(result, PipelineError):
-            failures.append(f"{rows[i]}: {result}")
-            continue
-        rows[i] |= result | {"recipe": _digest(rows[i], params)}
-        _write_rows(path, rows)
-        print(rows[i], flush=True)
+    on_interrupt(signal.default_int_handler)  # an exception, for the workers are to be ended
+    with closing(_train_rows({i: rows[i] for i in todo}, params, with_test)) as results:
+        for i, result in results:
+            if isinstance(result, PipelineError):
+                failures.append(f"{_name(rows[i])} ({result})")
+                continue
+            rows[i] |= result | {"recipe": _digest(rows[i], params)}
+            _write_rows(path, rows)
+            print(rows[i], flush=True)
     if rows:
         _write_rows(path, rows)
     if failures:
-        raise PipelineError(f"{len(failures)} trainings failed, the first: {failures[0]}")
+        raise PipelineError(
+            f"{len(failures)} of {len(todo)} trainings failed: {', '.join(failures)}"
+        )
 
 
 def params_of(row: Row, params: Params) -> Params:
@@ -101,6 +113,10 @@ def params_of(row: Row, params: Params) -> Params:
     return validate(content, f"the row {row}")
 
 
+def _name(row: Row) -> str:
+    return " ".join(text if key == "model" else f"{key} {text}" for key, text in row.items())
+
+
 def _is_done(row: Row, params: Params, with_test: bool) -> bool:
     held_out = params_of(row, params).data.validation_images > 0
     needed = {"validation_accuracy"} if held_out else {"test_accuracy"}
@@ -124,46 +140,68 @@ def _train_rows(
     rows: dict[int, Row], params: Params, with_test: bool
 ) -> Iterator[tuple[int, Row | PipelineError]]:
     """Train ``rows``, several at once; yield the results of each, or its fault, by number."""
-    if not rows:
-        return
     workers = count_workers(params.train, len(rows))
     jobs = [(i, row["model"], params_of(row, params), with_test) for i, row in rows.items()]
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), _prepare_worker, initargs=(os.getpid(),)
-    ) as pool:
+    while jobs:
+        done = set()
+        with suppress(BrokenProcessPool):  # something killed a worker: one of the first not done
+            for number, result in _train_in_pool(jobs, workers):
+                done.add(number)
+                yield number, result
+        jobs = [job for job in jobs if job[0] not in done]
+        suspects, jobs = jobs[:workers], jobs[workers:]
+        for suspect in suspects:  # again, alone
+            try:
+                yield from _train_in_pool([suspect], 1)
+            except BrokenProcessPool:
+                yield suspect[0], PipelineError("killed; is there too little memory?")
+
+
+def _train_in_pool(jobs: list[Job], workers: int) -> Iterator[tuple[int, Row | PipelineError]]:
+    """Train ``jobs``, each in one of ``workers`` processes; yield the results as they come.
+
+    Raises:
+        BrokenProcessPool: something killed a worker; the others are ended too.
+    """
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), end_with, initargs=(os.getpid(),))
+    with pool:
         try:
-            trainings = [pool.submit(_train, job) for job in jobs]
-            pool.submit(os.getpid)  # a pool notices the death of its last worker from here on only
+            with _interrupts_blocked():
+                trainings = [pool.submit(_train, job) for job in jobs]
+                pool.submit(os.getpid)  # only now a pool notices the death of its last worker
             for training in as_completed(trainings):
                 yield training.result()
-        except BrokenProcessPool:
-            raise PipelineError(
-                "a training was killed (is there too little memory?); run the study again: "
-                "what is in the table is not trained anew"
-            ) from None
         finally:
             for worker in active_children():
                 worker.terminate()
 
 
-def _prepare_worker(parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    prepare_process()
-    if os.getppid() != parent:  # it was gone before this process could watch it
-        os._exit(1)
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Have processes started in the block ignore Ctrl-C from their start: this one ends them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-def _train(job: tuple[int, str, Params, bool]) -> tuple[int, Row | PipelineError]:
+def _train(job: Job) -> tuple[int, Row | PipelineError]:
     """Train one model to the end; return its losses and accuracies, or why there are none."""
     number, model, params, with_test = job
+    try:
+        with memory_errors_named():
+            return number, _result(model, params, with_test)
+    except PipelineError as error:
+        return number, error
+
+
+def _result(model: str, params: Params, with_test: bool) -> Row:
     device = set_up_machine(params.train)
     dataset, test = _read_dataset(params.data)
     training = Training(Recipe.of(model, params), dataset, device)
-    try:
-        while not training.is_finished:
-            training.run_epoch()
-    except PipelineError as error:
-        return number, error
+    while not training.is_finished:
+        training.run_epoch()
     splits = [dataset.followed, *([test] if with_test and test is not dataset.followed else [])]
     row = {}
     for split in (*splits, dataset.train):
@@ -171,7 +209,7 @@ def _train(job: tuple[int, str, Params, bool]) -> tuple[int, Row | PipelineError
         scored = score(logits, split.labels)
         row |= {f"{split.name}_loss": f"{scored.loss:.6f}"} if split is not dataset.train else {}
         row[f"{split.name}_accuracy"] = f"{scored.accuracy:.6f}"
-    return number, row
+    return row
 
 
 @cache
