@@ -1,10 +1,11 @@
-"""SIGKILL at any moment costs no finished epoch and changes no byte of the result."""
+"""Ends at any moment: SIGKILL costs no finished epoch and no byte, Ctrl-C leaves nothing behind."""
 
 import os
 import random
 import re
 import signal
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -95,3 +96,49 @@ def _kill_and_run_again(folder: Path, seconds: float, target: str) -> Outcome:
         status=second.returncode,
         error=second.stdout + second.stderr,
     )
+
+
+def test_interrupts(tmp_path: Path, at_full_length: bool, figures: dict[str, str]) -> None:
+    """Ctrl-C at a random moment of `make repro`, mostly while its trainings start or run."""
+    project = Project(tmp_path)
+    project.make_small(epochs=1000)
+    project.run("dvc", "repro", "prepare-data")
+    count, draw = (200 if at_full_length else 8), random.Random(0)
+    faults = [fault for _ in range(count) if (fault := _interrupt(project, draw.uniform(0.3, 9)))]
+    print(*faults, sep="\n")
+    figures["Ctrl-C: all ended within 5 seconds, nothing left"] = (
+        f"{count - len(faults)} of {count}"
+    )
+    assert faults == []
+
+
+def _interrupt(project: Project, seconds: float) -> str:
+    """Run the pipeline for ``seconds``, then press Ctrl-C; return what is wrong then, or nothing.
+
+    A terminal's Ctrl-C reaches the process group in the foreground: the runner's own.
+    """
+    run = project.start(sys.executable, "-m", "stages.repro")
+    time.sleep(seconds)
+    os.killpg(run.pid, signal.SIGINT)
+    give_up_at = time.monotonic() + 5
+    while (left := _session(run)) and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    for process in left:
+        process.kill()
+    output, error = run.communicate()
+    temporary = [str(path) for path in project.folder.rglob("*.tmp")]
+    is_quiet = "Traceback" not in output + error and error.endswith("interrupted\n")
+    if left or temporary or run.returncode != 130 or not is_quiet:
+        return f"after {seconds} s: {run.returncode}, {left}, {temporary}, {output}, {error}"
+    return ""
+
+
+def _session(leader: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the processes that run in the session of ``leader``."""
+    leader.poll()
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(process.pid) == leader.pid and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
