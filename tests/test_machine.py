@@ -1,0 +1,83 @@
+"""What of the machine decides a training, and what must not."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from stages.core.errors import PipelineError
+from stages.core.machine import count_cores, count_workers, describe_processor, set_up_machine
+from stages.core.params import Params
+from tests.conftest import ROOT, Project, change
+
+# Each makes a library take other kernels than it would by itself.
+KERNELS = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "DNNL_MAX_CPU_ISA": "SSE41",
+    "MKL_CBWR": "COMPATIBLE",
+}
+
+
+def test_the_environment_changes_no_bit_of_a_training(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path_factory.mktemp("kernels"))
+    project.make_small(epochs=1)
+    project.run("python", "-m", "stages.prepare_data")
+    checkpoint = project.folder / "models/gn.safetensors"
+    checkpoints = []
+    for settings in ({}, KERNELS):
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        shutil.rmtree(project.folder / ".resume", ignore_errors=True)
+        project.run("python", "-m", "stages.train", "gn")
+        checkpoints.append(checkpoint.read_bytes())
+    assert checkpoints[0] == checkpoints[1]
+
+
+def test_more_threads_than_cores_are_refused(params: Params) -> None:
+    cores = count_cores()
+    many = change(params, train__threads=cores + 1)
+    with pytest.raises(PipelineError, match=rf"train\.threads is {cores + 1}, .* most {cores}$"):
+        set_up_machine(many.train)
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [("150000 100000", 2), ("-1 100000", None), ("100000 100000", 1)],  # CPU microseconds a period
+)
+def test_a_containers_quota_counts_as_its_cores(quota: str, cores: int | None) -> None:
+    """In a mount namespace of its own, where the files of control groups can be others."""
+    quota_us, period_us = quota.split()
+    script = (
+        "mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/cpu && cd /sys/fs/cgroup/cpu "
+        f"&& echo {quota_us} > cpu.cfs_quota_us && echo {period_us} > cpu.cfs_period_us "
+        f"&& cd '{ROOT}' && '{sys.executable}' -c "
+        "'from stages.core.machine import count_cores; print(count_cores())'"
+    )
+    run = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True)
+    if "unshare" in run.stderr or "mount" in run.stderr:
+        pytest.skip("needs the right to make a mount namespace")
+    assert int(run.stdout) == (cores or count_cores())
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_workers_have_room(threads: int, params: Params) -> None:
+    train = change(params, train__threads=threads).train
+    for trainings in (1, 3, 60):
+        workers = count_workers(train, trainings)
+        assert 1 <= workers <= trainings
+        assert workers * threads < 2 * max(count_cores(), threads)
+
+
+@pytest.mark.skipif(not shutil.which("lscpu"), reason="lscpu is not there to compare with")
+def test_processor_is_the_one_that_lscpu_names() -> None:
+    environment = os.environ | {"LC_ALL": "C"}
+    out = subprocess.run(["lscpu"], env=environment, capture_output=True, text=True).stdout
+    fields = dict(re.findall(r"^ *(Model name|CPU family|Model): +(.+)$", out, re.MULTILINE))
+    name, family, model = fields["Model name"], fields["CPU family"], fields["Model"]
+    assert describe_processor() == f"{name}, cpu family {family}, model {model}"
