@@ -13,8 +13,8 @@ import pytest
 from stages.core.errors import ParamsError
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
-from stages.studies.__main__ import _with_seeds, params_of
 from stages.studies.summary import summarize
+from stages.studies.table import recipe_of, with_seeds
 from tests.conftest import Project, change, wait_for
 
 
@@ -64,7 +64,7 @@ def test_another_recipe_is_trained_again(project: Project) -> None:
 
 def test_seeds_are_added_and_none_is_lost(tmp_path: Path) -> None:
     rows = [{"model": "gn", "seed": "7", "recipe": "x"}, {"model": "bn", "seed": "0"}]
-    planned = _with_seeds(rows, 2)
+    planned = with_seeds(rows, 2)
     assert planned[:2] == rows
     keys = [(row["model"], row["seed"]) for row in planned]
     assert sorted(keys) == sorted({("gn", "7"), *((m, s) for m in MODELS for s in "01")})
@@ -139,14 +139,14 @@ def _is_worker(process: psutil.Process, seconds: float) -> bool:
         return False
 
 
-def test_params_of_a_row(params: Params) -> None:
+def test_recipe_of_a_row(params: Params) -> None:
     row = {"model": "bn", "seed": "7", "train.epochs": "8", "model.l1": "0.5", "model.x": ""}
     expected = change(params, train__seed=7, train__epochs=8, models__bn__l1=0.5)
-    assert params_of(row, params) == expected
+    assert recipe_of(row, params) == Recipe.of("bn", expected)
     with pytest.raises(ParamsError, match=r"train\.epochs\.x names no parameter"):
-        params_of({"model": "bn", "train.epochs.x": "8"}, params)
+        recipe_of({"model": "bn", "train.epochs.x": "8"}, params)
     with pytest.raises(ParamsError, match=r"train\.epoch is not a known key"):
-        params_of({"model": "bn", "train.epoch": "8"}, params)
+        recipe_of({"model": "bn", "train.epoch": "8"}, params)
 
 
 def test_recipe_is_the_same_for_every_seed_and_machine_only(params: Params) -> None:

@@ -31,6 +31,11 @@ class Recipe:
         """The name of the model's normalization: batch, group or layer."""
         return MODELS[self.model]
 
+    @property
+    def followed_split(self) -> str:
+        """The split that each epoch is scored on: the held-out images where there are any."""
+        return "validation" if self.data.validation_images > 0 else "test"
+
     def describe(self) -> dict[str, Any]:
         """Return what a checkpoint says of its training."""
         return {

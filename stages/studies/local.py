@@ -1,0 +1,64 @@
+"""The jobs of a study on this machine: as many at once as its cores have room for."""
+
+import os
+import signal
+from collections.abc import Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing import active_children, get_context
+
+from stages.core.errors import PipelineError
+from stages.core.process import end_with
+from stages.studies.job import Job, Results, run_job
+
+Finished = Generator[tuple[Job, Results | PipelineError], None, None]
+
+
+def run_jobs(jobs: list[Job], workers: int) -> Finished:
+    """Run ``jobs``, ``workers`` at once; yield each with its results, or its fault, as it ends.
+
+    One whose process is killed, as by a system without memory, is tried once more, alone.
+    """
+    while jobs:
+        done = set()
+        with suppress(BrokenProcessPool):  # something killed a worker: one of the first not done
+            for job, result in _run_in_pool(jobs, workers):
+                done.add(job.number)
+                yield job, result
+        jobs = [job for job in jobs if job.number not in done]
+        suspects, jobs = jobs[:workers], jobs[workers:]
+        for suspect in suspects:
+            try:
+                yield from _run_in_pool([suspect], 1)
+            except BrokenProcessPool:
+                yield suspect, PipelineError("killed; is there too little memory?")
+
+
+def _run_in_pool(jobs: list[Job], workers: int) -> Finished:
+    """Run ``jobs``, each in one of ``workers`` processes.
+
+    Raises:
+        BrokenProcessPool: something killed a worker; the others are ended too.
+    """
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), end_with, initargs=(os.getpid(),))
+    with pool:
+        try:
+            with _interrupts_blocked():
+                running = {pool.submit(run_job, job): job for job in jobs}
+                pool.submit(os.getpid)  # only now a pool notices the death of its last worker
+            for future in as_completed(running):
+                yield running[future], future.result()
+        finally:
+            for worker in active_children():
+                worker.terminate()
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Have processes started in the block ignore Ctrl-C from their start: this one ends them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
