@@ -1,43 +1,42 @@
-# `make repro` runs the pipeline, `make test` the tests; both set up .venv when needed.
+# Each target first brings .venv up to date, and is run by it.
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-repro: .venv/ready
+help: ## list the targets; times are from nothing, on two cores
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+repro: environment ## the pipeline, from clone to report: ten minutes; a repetition, seconds
 	$(BIN)/python -m stages
 
-test: .venv/ready
+test: environment ## the tests: five minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-lint: .venv/ready
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+lint: environment ## style, types, and that imports go one way: seconds
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
 
 # The studies beside the main job: each trains what its table lacks. The report shows the seeds.
-seeds: .venv/ready
+seeds: environment ## five seeds of each model, and the report with them: 40 minutes
 	$(BIN)/python -m stages.studies reports/seeds.csv --seeds 5
-	$(BIN)/dvc repro
+	$(BIN)/python -m dvc repro
 
-fast: .venv/ready
+fast: environment ## recipes of seven and eight epochs, three seeds each: 20 minutes
 	$(BIN)/python -m stages.studies reports/fast.csv
 
-search: .venv/ready
+search: environment ## how the recipe was chosen: six hours
 	set -e; for table in reports/search/*.csv; do $(BIN)/python -m stages.studies $$table; done
 
-# What the README says of speed and of faults, measured on this machine.
-bench: .venv/ready
+bench: environment ## what the README says of speed, measured here: 20 minutes
 	$(BIN)/python -m tests.benchmarks
 
-torture: .venv/ready
+torture: environment ## what the README says of faults, at full length: 35 minutes
 	$(BIN)/python -m pytest tests/torture --torture
 
-# Python's own venv and pip, with every version pinned; made anew when a pin changes.
-.venv/ready: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "$(PYTHON) is no Python 3.11 or newer; use: make PYTHON=python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	@touch $@
+environment: ## .venv with the versions of requirements.txt: minutes, 6 GB (PYTHON=python3.12 for another than python3)
+	@"$(PYTHON)" .ci/environment.py
 
-.PHONY: repro test lint seeds fast search bench torture
+.PHONY: help repro test lint seeds fast search bench torture environment
