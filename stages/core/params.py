@@ -193,7 +193,7 @@ def _allowed(location: tuple[int | str, ...]) -> str:
     field = section.model_fields.get(str(location[-1])) if location else None
     if field is None or field.description is None:
         return "the keys " + ", ".join(section.model_fields)
-    nouns = {int: "an integer ", float: "a number "}
+    nouns: dict[Any, str] = {int: "an integer ", float: "a number "}
     return nouns.get(field.annotation, "") + field.description
 
 

@@ -3,7 +3,7 @@
 import re
 import reprlib
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -13,7 +13,7 @@ MAX_BYTES = 64 * 1024  # params.yaml has 3 KB; the bound keeps hostile files fro
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the core schema of YAML 1.2, and without repeated keys."""
 
-    yaml_implicit_resolvers = {}  # noqa: RUF012  (PyYAML's own are those of YAML 1.1)
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # PyYAML's own are those of YAML 1.1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a dictionary; a repeated key is an error, as in DVC."""

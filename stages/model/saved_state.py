@@ -78,8 +78,9 @@ def saved_state(recipe: Recipe, dataset: Dataset, device: torch.device) -> Saved
         digest.update(split.images.numpy())
         digest.update(split.labels.numpy())
     for name, module in sorted(sys.modules.items()):
-        if name.partition(".")[0] in ("stages", "__main__") and getattr(module, "__file__", None):
-            digest.update(Path(module.__file__).read_bytes())
+        file = getattr(module, "__file__", None)
+        if file and name.partition(".")[0] in ("stages", "__main__"):
+            digest.update(Path(file).read_bytes())
     inputs = [recipe.describe(), asdict(dataset.pixels), describe_training(device)]
     digest.update(json.dumps(inputs, sort_keys=True).encode())
     return SavedState(STATES / f"{recipe.model}.safetensors", digest.hexdigest())
