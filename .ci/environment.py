@@ -119,7 +119,7 @@ def _name_this_folder() -> None:
     if old == new:
         return
     builder = venv.EnvBuilder()
-    builder.setup_scripts(builder.ensure_directories(VENV))  # bin/activate and its like
+    builder.setup_scripts(builder.ensure_directories(new))  # bin/activate and its like
     # As pip writes a script's first line where the path has spaces.
     by_shell = "#!/bin/sh\n'''exec' \"{}/\\1\" \"$0\" \"$@\"\n' '''\n"
     for script in (VENV / "bin").iterdir():
