@@ -1,0 +1,39 @@
+"""What DVC pins the bytes of does not depend on checkout settings or on an editor's files."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.conftest import ROOT, Project
+
+FOREIGN = (".DS_Store", "._a", "Thumbs.db", "desktop.ini", "a~", ".#a", "#a#", ".a.swp", ".idea/a")
+
+
+def _run(*command: str, at: Path) -> str:
+    return subprocess.run(command, cwd=at, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_clone_with_windows_line_ends_has_the_same_bytes(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    clone = tmp_path / "clone"
+    _run("git", "-c", "core.autocrlf=true", "clone", "-q", "project", "clone", at=tmp_path)
+    names = _run("git", "ls-files", "-z", at=clone).split("\0")[:-1]
+    assert "stages/train.py" in names
+    differing = [n for n in names if (clone / n).read_bytes() != (project.folder / n).read_bytes()]
+    assert differing == []
+
+
+def test_files_of_editors_and_finders_enter_no_hash(tmp_path: Path) -> None:
+    shutil.copy(ROOT / ".dvcignore", tmp_path)
+    folder = tmp_path / "raw"
+    (folder / ".idea").mkdir(parents=True)
+    (folder / "images.gz").write_bytes(b"data")
+    (folder / ".gitkeep").touch()
+    _run("dvc", "init", "--quiet", "--no-scm", at=tmp_path)
+    _run("dvc", "add", "--quiet", "raw", at=tmp_path)
+    assert "nfiles: 2\n" in (tmp_path / "raw.dvc").read_text()
+    for name in FOREIGN:
+        (folder / name).write_text("foreign")
+    assert "up to date" in _run("dvc", "status", at=tmp_path)
+    (folder / "labels.gz").touch()
+    assert "modified" in _run("dvc", "status", at=tmp_path)
