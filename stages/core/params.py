@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.config import JsonDict
 
 from stages.core.errors import ParamsError
 from stages.core.yaml12 import load_yaml
 
 PARAMS_PATH = Path("params.yaml")
+_NONE = object()  # no value equals it
 MODELS = {"bn": "batch", "gn": "group", "ln": "layer"}  # name: normalization
 
 
@@ -26,7 +28,7 @@ def _number(low: float, high: float, what: str, neutral: float | None = None) ->
     A parameter that is added once tables are recorded has a ``neutral`` value, with which every
     training is what it was before.
     """
-    extra = {} if neutral is None else {"neutral": neutral}
+    extra: JsonDict = {} if neutral is None else {"neutral": neutral}
     return Field(
         ge=low, le=high, description=f"from {low} to {high}, {what}", json_schema_extra=extra
     )
@@ -207,10 +209,10 @@ def decisive(section: _Section) -> dict[str, Any]:
     """Return the parameters of ``section`` but those that have their neutral value."""
     kept = {}
     for name, field in type(section).model_fields.items():
-        value, extra = getattr(section, name), field.json_schema_extra or {}
+        value, extra = getattr(section, name), field.json_schema_extra
         if isinstance(value, _Section):
             kept[name] = decisive(value)
-        elif "neutral" not in extra or value != extra["neutral"]:
+        elif not isinstance(extra, dict) or value != extra.get("neutral", _NONE):
             kept[name] = value
     return kept
 
