@@ -19,7 +19,7 @@ WIDE = NEUTRAL.model_copy(
 
 
 def _draw(count: int, params: AugmentationParams, seed: int = 0) -> Draws:
-    return draw(count, params, torch.Generator().manual_seed(seed))
+    return draw(torch.zeros(count), params, torch.Generator().manual_seed(seed))
 
 
 def _images(split: Split, count: int) -> torch.Tensor:
@@ -90,3 +90,15 @@ def test_part_of_a_batch_is_what_the_whole_gives(test_split: Split) -> None:
     images, draws = _images(test_split, 50), _draw(50, WIDE)
     whole = augment(images.clone(), draws)
     torch.testing.assert_close(augment(images[20:30].clone(), draws[20:30]), whole[20:30])
+
+
+def test_ranges_fade_over_the_last_share() -> None:
+    """With the same random numbers, by hand: full until 1 - fade, then linearly to nothing."""
+    progress = torch.tensor([0.0, 0.5, 0.6, 0.7, 0.95, 1.0])
+    fading = WIDE.model_copy(update={"fade": 0.4})
+    full, faded = (draw(progress, p, torch.Generator().manual_seed(3)) for p in (WIDE, fading))
+    strength = torch.tensor([1.0, 1.0, 1.0, 0.75, 0.125, 0.0])
+    for name, middle in (("rotation", 0), ("translation_x", 0), ("scale", 1), ("contrast", 1)):
+        deviation = getattr(full, name) - middle
+        assert (deviation != 0).all()
+        torch.testing.assert_close(getattr(faded, name) - middle, strength * deviation)

@@ -149,14 +149,6 @@ def test_recipe_of_a_row(params: Params) -> None:
         recipe_of({"model": "bn", "train.epoch": "8"}, params)
 
 
-def test_recipe_is_the_same_for_every_seed_and_machine_only(params: Params) -> None:
-    digest = Recipe.of("gn", params).digest
-    assert digest == Recipe.of("gn", change(params, train__seed=9, train__threads=4)).digest
-    assert digest == Recipe.of("gn", change(params, models__bn__l1=0.5)).digest
-    assert digest != Recipe.of("gn", change(params, models__gn__l1=0.5)).digest
-    assert digest != Recipe.of("gn", change(params, train__epochs=8)).digest
-
-
 def test_summary_by_hand() -> None:
     def row(model: str, seed: int, rate: str, accuracy: float) -> dict[str, str]:
         return {

@@ -50,6 +50,7 @@ class AugmentationParams(_Section):
     shear: float = _number(0, 60, "degrees either way, along the rows")
     brightness: float = _number(0, 1, "share either way")
     contrast: float = _number(0, 1, "share either way")
+    fade: float = _number(0, 1, "the share of the training in which they weaken", neutral=0)
 
 
 class TrainParams(_Section):

@@ -37,11 +37,21 @@ class Draws:
         return Draws(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def draw(count: int, params: AugmentationParams, generator: torch.Generator) -> Draws:
-    """Draw for ``count`` images: uniformly within the ranges of ``params``."""
+def draw(progress: torch.Tensor, params: AugmentationParams, generator: torch.Generator) -> Draws:
+    """Draw for images: uniformly within the ranges of ``params``, which shrink at the end.
+
+    Args:
+        progress: [N], the share of the training that is done when an image is trained on. Over
+            the last ``params.fade`` of it the ranges fall linearly to nothing.
+        params: the full ranges.
+        generator: drawn from alike whatever the ranges are.
+    """
+    count, strength = len(progress), torch.ones_like(progress)
+    if params.fade > 0:
+        strength = ((1 - progress) / params.fade).clamp(max=1)
 
     def uniform(middle: float, either_way: float) -> torch.Tensor:
-        return middle + either_way * (2 * torch.rand(count, generator=generator) - 1)
+        return middle + either_way * strength * (2 * torch.rand(count, generator=generator) - 1)
 
     return Draws(
         rotation=uniform(0, math.radians(params.rotation)),

@@ -145,7 +145,8 @@ class Training:
         torch.manual_seed(seed)  # dropout
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self._labels), generator=generator)
-        draws = draw(len(order), self._recipe.augmentation, generator)
+        progress = (number - 1 + torch.arange(len(order)) / len(order)) / self._recipe.epochs
+        draws = draw(progress, self._recipe.augmentation, generator)
         return order.to(self._device), draws.to(self._device)
 
     def _augmented(self, order: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,6 +39,6 @@ def timed_params(threads: int) -> Params:
     content["train"]["batch_size"] = BATCH_SIZE
     content["train"]["augmentation"] = {
         **{"rotation": 7, "translation": 0, "scale": 0, "shear": 0},
-        **{"brightness": 0.4, "contrast": 0.4},
+        **{"brightness": 0.4, "contrast": 0.4, "fade": 0},
     }
     return validate(content, "the benchmark's parameters")
