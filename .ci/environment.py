@@ -72,8 +72,10 @@ def _create(lock: int) -> None:
     VENV.mkdir(exist_ok=True)
     OURS.touch()
     python = getattr(sys, "_base_executable", sys.executable)  # not that of a .venv just deleted
-    if subprocess.run([python, "-m", "venv", VENV], pass_fds=[lock]).returncode:
-        sys.exit(".venv was not made; see above")
+    command = [python, "-m", "venv", VENV]
+    run = subprocess.run(command, pass_fds=[lock], stderr=subprocess.PIPE, text=True)
+    if run.returncode:
+        sys.exit(f".venv was not made: {_last_line(run.stderr)}")
     OURS.write_text(str(VENV.resolve()))
 
 
@@ -85,9 +87,13 @@ def _find_lacking() -> str:
     except OSError as error:
         sys.exit(f"{PYTHON} cannot be run ({error.strerror}); remove .venv and run make again")
     if run.returncode:
-        return f"what could tell ({(run.stderr.splitlines() or [''])[-1]})"
+        return f"what could tell ({_last_line(run.stderr)})"
     lacking = run.stdout.splitlines()
     return ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if lacking[3:] else "")
+
+
+def _last_line(text: str) -> str:
+    return (text.splitlines() or ["see above"])[-1]
 
 
 def _list_lacking() -> None:
