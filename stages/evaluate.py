@@ -1,17 +1,15 @@
 """Stage evaluate: score the three checkpoints on the clean training and test images."""
 
 from stages.core.dataset import read_dataset, read_split
-from stages.core.errors import PipelineError
 from stages.core.machine import set_up_machine
-from stages.core.params import MODELS, Params, load_params
+from stages.core.params import MODELS, load_params
 from stages.core.process import run_as_command
 from stages.core.recipe import Recipe
 from stages.evaluation.activations import observe, write_activations
-from stages.evaluation.joined_history import JOINED_PATH, write_joined
+from stages.evaluation.histories import JOINED_PATH, read_histories, write_joined
 from stages.evaluation.metrics import measure, metrics_path, write_metrics
 from stages.evaluation.predictions import Predictions, predictions_path, write_predictions
 from stages.model.checkpoint import checkpoint_path, read_checkpoint
-from stages.model.history import Epoch, history_path, read_history
 from stages.model.saved_state import forget_finished_trainings
 from stages.model.scoring import compute_logits
 
@@ -21,7 +19,7 @@ def main() -> None:
     params = load_params()
     device = set_up_machine(params.train)
     dataset, test = read_dataset(), read_split("test")
-    histories = {m: _read_whole_history(m, params, dataset.followed.name) for m in MODELS}
+    histories = read_histories(params.train.epochs, dataset.followed.name)
     checkpoints = {m: read_checkpoint(checkpoint_path(m), Recipe.of(m, params)) for m in MODELS}
     for model, checkpoint in checkpoints.items():
         network = checkpoint.network.to(device)
@@ -37,17 +35,6 @@ def main() -> None:
         print(f"{model}: test accuracy {metrics.test_accuracy:.2%}, {metrics.errors} errors")
     write_joined(JOINED_PATH, histories)
     forget_finished_trainings()
-
-
-def _read_whole_history(model: str, params: Params, split: str) -> list[Epoch]:
-    path = history_path(model)
-    epochs = read_history(path, model)
-    if len(epochs) != params.train.epochs or epochs[0].followed_split != split:
-        raise PipelineError(
-            f"{path} has {len(epochs)} epochs, scored on {epochs[0].followed_split} images, not "
-            f"{params.train.epochs} on {split} images; run `dvc repro train-{model}`"
-        )
-    return epochs
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from stages.core.process import run_as_command
 from stages.reporting.document import render_markdown, render_page
 from stages.reporting.figures.gallery import draw_pictures
 from stages.reporting.figures.style import render_png
-from stages.reporting.findings import read_results
+from stages.reporting.findings import find
+from stages.reporting.results import read_results
 from stages.reporting.studies import read_seeds
 
 REPORTS = Path("reports")
@@ -17,13 +18,13 @@ REPORTS = Path("reports")
 def main() -> None:
     """Write every figure, and the report that shows them, for a git host and as a page."""
     params = load_params()
-    results, seeds = read_results(), read_seeds(params)
-    pictures = draw_pictures(results)
+    findings = find(params, read_results(params), read_seeds(params))
+    pictures = draw_pictures(findings)
     dots_per_inch = params.report.dots_per_inch
     # All is made before anything is written: there is a whole report, or the old one.
     files = {
-        "report.md": render_markdown(params, results, seeds, pictures).encode(),
-        "index.html": render_page(params, results, seeds, pictures).encode(),
+        "report.md": render_markdown(findings, pictures).encode(),
+        "index.html": render_page(findings, pictures).encode(),
         **{f"figures/{p.name}.png": render_png(p.figure, dots_per_inch) for p in pictures},
     }
     for name, content in files.items():

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.core.dataset import Split
 from stages.core.errors import PipelineError
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
 from stages.evaluation.metrics import Metrics
 from stages.reporting.claims import answer, judge
 from stages.reporting.evidence import Evidence, compare_by_images, compare_by_seeds
-from stages.reporting.findings import Results
+from stages.reporting.mistakes import Guesses, read_off
 from stages.reporting.studies import Seeds, describe_seeds, read_seeds
 from tests.conftest import change
 
@@ -106,22 +105,21 @@ def test_direction_of_a_difference() -> None:
     assert gn_ln.interval.low < 0 < gn_ln.interval.high
 
 
-def _logits(wrong: set[int], total: int = 1000) -> torch.Tensor:
+def _guesses(wrong: set[int], total: int = 1000) -> Guesses:
     logits = torch.zeros(total, 10)
     logits[:, 0] = 1.0
     for index in wrong:
         logits[index, 1] = 2.0
-    return logits
+    return read_off(logits, torch.zeros(total, dtype=torch.long))
 
 
 def test_images_of_one_run() -> None:
-    labels = torch.zeros(1000, dtype=torch.long)
-    logits = {
-        "bn": _logits(set(range(30))),
-        "gn": _logits(set(range(10))),
-        "ln": _logits(set(range(20, 40))),
+    guesses = {
+        "bn": _guesses(set(range(30))),
+        "gn": _guesses(set(range(10))),
+        "ln": _guesses(set(range(20, 40))),
     }
-    bn_gn, bn_ln, gn_ln = compare_by_images(logits, labels)
+    bn_gn, bn_ln, gn_ln = compare_by_images(guesses)
     # bn is wrong alone 20 times and gn never: 2 ** -19, times 3 for the three tests.
     assert bn_gn.p_value == pytest.approx(3 * 2.0**-19)
     assert bn_gn.difference == pytest.approx(-0.02)
@@ -132,14 +130,13 @@ def test_images_of_one_run() -> None:
 
 
 def test_one_run_says_nothing_of_the_gap() -> None:
-    labels = torch.zeros(1000, dtype=torch.long)
-    logits = {model: _logits(set(range(10 * i))) for i, model in enumerate(MODELS)}
+    guesses = {model: _guesses(set(range(10 * i))) for i, model in enumerate(MODELS)}
     evidence = Evidence(
         unit="images",
         basis="on the same 1000 test images, one run each",
         test_accuracy={model: 1 - 0.01 * i for i, model in enumerate(MODELS)},
         accuracy_gap={model: 0.01 * i for i, model in enumerate(MODELS)},
-        by_accuracy=compare_by_images(logits, labels),
+        by_accuracy=compare_by_images(guesses),
         by_gap=[],
     )
     verdicts = _verdicts(evidence)
@@ -150,13 +147,12 @@ def test_one_run_says_nothing_of_the_gap() -> None:
 
 def test_a_few_test_images_between_models_prove_nothing() -> None:
     """53, 46 and 52 errors, of which about half are the same images."""
-    labels = torch.zeros(10_000, dtype=torch.long)
-    logits = {
-        "bn": _logits(set(range(53)), 10_000),
-        "gn": _logits(set(range(20, 66)), 10_000),
-        "ln": _logits(set(range(40, 92)), 10_000),
+    guesses = {
+        "bn": _guesses(set(range(53)), 10_000),
+        "gn": _guesses(set(range(20, 66)), 10_000),
+        "ln": _guesses(set(range(40, 92)), 10_000),
     }
-    assert not any(x.is_shown for x in compare_by_images(logits, labels))
+    assert not any(x.is_shown for x in compare_by_images(guesses))
 
 
 def _write_seeds(path: Path, params: Params, seeds: int, recipe: str | None = None) -> None:
@@ -205,17 +201,8 @@ def test_the_seed_and_the_machine_are_not_of_the_recipe(params: Params) -> None:
 )
 def test_bad_table_of_seeds(content: str, params: Params, tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_bytes(content.encode("latin-1"))
-    with pytest.raises(PipelineError, match=r"s\.csv is no table of seeds .*; restore it with"):
+    with pytest.raises(PipelineError, match=r"s\.csv is not a table of seeds .*; restore it with"):
         read_seeds(params, tmp_path / "s.csv")
-
-
-def test_metrics_are_flat_numbers() -> None:
-    assert all(field.type in (int, float) for field in dataclasses.fields(Metrics))
-
-
-def _results(metrics: dict[str, Metrics]) -> Results:
-    nothing = Split("test", torch.empty(0), torch.empty(0))
-    return Results({}, metrics, logits={}, software={}, activations={}, test=nothing)
 
 
 def test_seeds_of_another_machine_or_code_are_told(params: Params) -> None:
@@ -223,10 +210,8 @@ def test_seeds_of_another_machine_or_code_are_told(params: Params) -> None:
     accuracy = {"bn": [0.5, 0.6], "gn": [0.7, 0.8], "ln": [0.1, 0.9]}
     seeds = Seeds([1, 3], accuracy, accuracy)
     same = {m: Metrics(accuracy[m][1], 0.1, 0.9, 0.1, 0.0, 1, 1) for m in MODELS}
-    assert describe_seeds(seeds, params, _results(same)) == ""
+    assert describe_seeds(seeds, params, same) == ""
     other = same | {"ln": dataclasses.replace(same["ln"], test_accuracy=0.9001)}
-    assert "seed 3 of ln is another than in this run" in describe_seeds(
-        seeds, params, _results(other)
-    )
-    assert describe_seeds(seeds, change(params, train__seed=0), _results(other)) == ""
-    assert "no two seeds of these parameters" in describe_seeds(None, params, _results(same))
+    assert "seed 3 of ln is another than in this run" in describe_seeds(seeds, params, other)
+    assert describe_seeds(seeds, change(params, train__seed=0), other) == ""
+    assert "no two seeds of these parameters" in describe_seeds(None, params, same)

@@ -16,7 +16,12 @@ from stages.reporting.figures import curves
 from stages.reporting.figures.mistakes import draw_confusions, draw_errors
 from stages.reporting.figures.style import COLOURS, render_png
 from stages.reporting.figures.worked_example import draw_worked_example
-from stages.reporting.mistakes import count_confusions, find_errors, find_overlaps
+from stages.reporting.mistakes import (
+    count_confusions,
+    find_mistakes,
+    find_overlaps,
+    read_off,
+)
 from stages.reporting.worked_example import find_shared_statistics, read_example
 from tests.conftest import ROOT
 
@@ -113,13 +118,15 @@ def test_errors_are_ordered_by_confidence_then_index(test_split: Split) -> None:
     digits = {index: (int(test_split.labels[index]) + 1) % 10 for index in (5, 9, 40, 700)}
     margins = {5: 2.0, 9: 3.0, 40: 2.0, 700: 9.0}
     logits = _logits(test_split, {i: (digits[i], margins[i]) for i in digits})
-    assert find_errors(logits, test_split.labels).tolist() == [700, 9, 5, 40]
+    mistakes = find_mistakes(read_off(logits, test_split.labels))
+    assert [one.index for one in mistakes] == [700, 9, 5, 40]
 
 
 def test_matrix_of_errors(test_split: Split) -> None:
     digits = {index: (int(test_split.labels[index]) + 3) % 10 for index in range(100, 112)}
     logits = _logits(test_split, {i: (d, i / 50) for i, d in digits.items()})
-    figure = draw_errors("gn", logits, test_split)
+    mistakes = find_mistakes(read_off(logits, test_split.labels))
+    figure = draw_errors("gn", mistakes, test_split)
     assert len(figure.axes) == 10
     columns = {round(axes.get_subplotspec().colspan.start) for axes in figure.axes}
     assert columns == {0, 1}
@@ -138,7 +145,8 @@ def test_matrix_of_errors(test_split: Split) -> None:
 
 def test_fewer_than_ten_errors_leave_the_rest_blank_and_say_so(test_split: Split) -> None:
     digit = (int(test_split.labels[7]) + 1) % 10
-    figure = draw_errors("bn", _logits(test_split, {7: (digit, 1.0)}), test_split)
+    guesses = read_off(_logits(test_split, {7: (digit, 1.0)}), test_split.labels)
+    figure = draw_errors("bn", find_mistakes(guesses), test_split)
     assert [len(axes.images) for axes in figure.axes] == [1] + [0] * 9
     assert "only 1 in all" in figure.get_suptitle()
 
@@ -148,8 +156,9 @@ def test_confusions_have_the_true_digit_as_row() -> None:
     logits = torch.nn.functional.one_hot(torch.tensor([9, 9, 4, 0]), 10).float()
     expected = torch.zeros(10, 10, dtype=torch.long)
     expected[4, 9], expected[9, 4], expected[0, 0] = 2, 1, 1
-    assert torch.equal(count_confusions(logits, labels), expected)
-    axes = draw_confusions("ln", logits, labels).axes[0]
+    guesses = read_off(logits, labels)
+    assert torch.equal(count_confusions(guesses), expected)
+    axes = draw_confusions("ln", guesses).axes[0]
     assert {text.get_position(): text.get_text() for text in axes.texts} == {
         (9, 4): "2",
         (4, 9): "1",
@@ -182,15 +191,14 @@ def test_same_figure_same_bytes(histories: dict[str, list[Epoch]]) -> None:
 
 def test_overlaps_by_hand(test_split: Split) -> None:
     wrong = {"bn": {1: 2.0, 2: 3.0, 3: 1.0, 9: 4.0}, "gn": {3: 2.0, 2: 1.0}, "ln": {4: 1.0, 3: 1.0}}
-    logits = {
-        model: _logits(
-            test_split,
-            {i: ((int(test_split.labels[i]) + 1) % 10, margin) for i, margin in margins.items()},
-        )
-        for model, margins in wrong.items()
-    }
-    found = find_overlaps(logits, test_split.labels)
-    assert {models: indices for models, indices in found.items() if indices} == {
+    mistakes = {}
+    for model, margins in wrong.items():
+        digits = {i: ((int(test_split.labels[i]) + 1) % 10, x) for i, x in margins.items()}
+        logits = _logits(test_split, digits)
+        mistakes[model] = find_mistakes(read_off(logits, test_split.labels))
+    found = find_overlaps(mistakes)
+    indices = {models: [one.index for one in common] for models, common in found.items()}
+    assert {models: of_set for models, of_set in indices.items() if of_set} == {
         ("bn", "gn", "ln"): [3],
         ("bn", "gn"): [2],
         ("bn",): [9, 1],  # the most confident first

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from stages.core.errors import PipelineError
-from stages.evaluation.joined_history import read_joined, write_joined
-from stages.model.history import Epoch, read_history, write_history
+from stages.core.params import MODELS
+from stages.evaluation.histories import read_histories, write_joined
+from stages.model.history import Epoch, history_path, read_history, write_history
 from stages.model.scoring import Score
 
 
@@ -33,16 +34,27 @@ def test_round_trip(split: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["test", "validation"])
-def test_joined_round_trip(split: str, tmp_path: Path) -> None:
+def test_joined_file(split: str, tmp_path: Path) -> None:
     histories = {"bn": _epochs(split), "gn": _epochs(split, 0.25), "ln": _epochs(split)}
     write_joined(tmp_path / "j.csv", histories)
     lines = (tmp_path / "j.csv").read_text().splitlines()
     assert lines[0] == "model,split,epoch,learning_rate,loss,accuracy"
     assert lines[5] == "gn,train,1,0.05,0.65,0.875"
+    assert lines[8] == f"gn,{split},2,2e-07,0.05,0.99"
     assert len(lines) == 1 + 3 * 2 * 2
-    read = read_joined(tmp_path / "j.csv")
-    for model, epochs in histories.items():
-        assert [epoch.columns() for epoch in read[model]] == [epoch.columns() for epoch in epochs]
+
+
+def test_histories_of_all_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for model in MODELS:
+        write_history(history_path(model), _epochs())
+    assert list(read_histories(2, "test")) == list(MODELS)
+    for num_epochs, split in ((3, "test"), (2, "validation")):
+        with pytest.raises(PipelineError, match=r"bn\.history\.csv has 2 epochs"):
+            read_histories(num_epochs, split)
+    write_history(history_path("gn"), _epochs()[:1])
+    with pytest.raises(PipelineError, match=r"gn\.history\.csv .*run `dvc repro train-gn`"):
+        read_histories(2, "test")
 
 
 HEADER = "epoch,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy\n"
@@ -69,10 +81,3 @@ def test_bad_history(content: str, tmp_path: Path) -> None:
     (tmp_path / "h.csv").write_bytes(content.encode("latin-1"))
     with pytest.raises(PipelineError, match=r"h\.csv .*; run `dvc repro train-bn`"):
         read_history(tmp_path / "h.csv", "bn")
-
-
-@pytest.mark.parametrize("content", ["a\n1\n", "model,split,epoch\nbn,test,1\n", "\xff"])
-def test_bad_joined_history(content: str, tmp_path: Path) -> None:
-    (tmp_path / "j.csv").write_bytes(content.encode("latin-1"))
-    with pytest.raises(PipelineError, match=r"j\.csv is no joined history .*dvc repro evaluate"):
-        read_joined(tmp_path / "j.csv")

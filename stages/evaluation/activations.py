@@ -1,6 +1,6 @@
 """What normalization does inside a trained network: its activations before and after."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -108,16 +108,11 @@ def read_activations(model: str) -> dict[str, Observed]:
     for block in BLOCKS:
         channels = tensors.get(f"{block}.batch_mean", torch.empty(0)).numel()
         running = channels if MODELS[model] == "batch" else 0
-        lengths = {
-            **{"edges": NUM_BINS + 1, "before": NUM_BINS, "after": NUM_BINS},
-            **{"batch_mean": channels, "batch_variance": channels},
-            **{"running_mean": running, "running_variance": running},
-        }
-        parts = {
-            name: check_tensor(path, tensors, f"{block}.{name}", torch.float32, (length,), remedy)
-            for name, length in lengths.items()
-        }
-        if not all(part.isfinite().all() for part in parts.values()):
-            raise PipelineError(f"{path} holds numbers that are not finite; {remedy}")
-        observed[block] = Observed(**parts)
+        lengths = (NUM_BINS + 1, NUM_BINS, NUM_BINS, channels, channels, running, running)
+        observed[block] = Observed(
+            *(
+                check_tensor(path, tensors, f"{block}.{part.name}", torch.float32, (n,), remedy)
+                for part, n in zip(fields(Observed), lengths, strict=True)
+            )
+        )
     return observed

@@ -1,29 +1,34 @@
-"""What is reported of a trained model, as one flat JSON file a model."""
+"""What is reported of a trained model, as one flat JSON file for each model."""
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter
 from torch import nn
 
-from stages.core.errors import PipelineError
 from stages.core.files import read_json, write_json
+from stages.evaluation.checking import Fraction, check
 from stages.model.network import count_parameters
 from stages.model.scoring import score
+
+Loss = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class Metrics:
     """Final weights on clean images: accuracies are fractions, losses mean cross-entropies."""
 
-    test_accuracy: float
-    test_loss: float
-    train_accuracy: float
-    train_loss: float
+    test_accuracy: Fraction
+    test_loss: Loss
+    train_accuracy: Fraction
+    train_loss: Loss
     accuracy_gap: float  # train minus test
-    errors: int  # of the test images
-    parameters: int
+    errors: Annotated[int, Field(ge=0)]  # of the test images
+    parameters: Annotated[int, Field(gt=0)]
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def metrics_path(model: str) -> Path:
@@ -63,20 +68,4 @@ def read_metrics(path: Path) -> Metrics:
         PipelineError: the file is missing, damaged, or holds something else.
     """
     remedy = "run `dvc repro evaluate`"
-    content = read_json(path, remedy)
-    types = Metrics.__annotations__
-    if set(content) != set(types) or not all(
-        isinstance(content[name], kind) for name, kind in types.items()
-    ):
-        raise PipelineError(f"{path} does not hold the metrics {', '.join(types)}; {remedy}")
-    if not all(0 <= content[name] <= 1 for name in ("test_accuracy", "train_accuracy")):
-        raise PipelineError(f"{path} holds an accuracy that is no fraction; {remedy}")
-    metrics = Metrics(**content)
-    gap = metrics.train_accuracy - metrics.test_accuracy
-    if not (
-        all(0 <= loss < math.inf for loss in (metrics.test_loss, metrics.train_loss))
-        and abs(metrics.accuracy_gap - gap) < 1e-5
-        and metrics.errors >= 0 < metrics.parameters
-    ):
-        raise PipelineError(f"{path} holds metrics that cannot be; {remedy}")
-    return metrics
+    return check(TypeAdapter(Metrics), read_json(path, remedy), path, "a file of metrics", remedy)

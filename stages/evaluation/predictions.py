@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 
 from stages.core.errors import PipelineError
 from stages.core.files import check_tensor, read_tensors, write_tensors
+from stages.evaluation.checking import check
 
 
 def predictions_path(model: str) -> Path:
@@ -39,6 +41,5 @@ def read_predictions(path: Path, count: int) -> Predictions:
     if not logits.isfinite().all():
         raise PipelineError(f"{path} holds numbers that are not finite; {remedy}")
     software = metadata.get("software")
-    if not isinstance(software, dict) or not all(isinstance(x, str) for x in software.values()):
-        raise PipelineError(f"{path} does not say what software made it; {remedy}")
-    return Predictions(logits, software)
+    what = "a file that says what software made it"
+    return Predictions(logits, check(TypeAdapter(dict[str, str]), software, path, what, remedy))

@@ -1,14 +1,12 @@
 """What the results show, in numbers: comparisons of the models, pair by pair."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
 
-import torch
-
 from stages.core.params import MODELS
-from stages.reporting.findings import Results
-from stages.reporting.statistics import (
+from stages.reporting.inference import (
     LEVEL,
     Interval,
     correct_for_number,
@@ -18,6 +16,8 @@ from stages.reporting.statistics import (
     p_of_disagreements,
     p_of_mean_difference,
 )
+from stages.reporting.mistakes import Guesses
+from stages.reporting.results import Results
 from stages.reporting.studies import Seeds
 
 PAIRS = list(combinations(MODELS, 2))
@@ -61,7 +61,7 @@ def weigh(results: Results, seeds: Seeds | None) -> Evidence:
             basis=f"on the same {len(results.test):,} test images, one run each",
             test_accuracy={m: results.metrics[m].test_accuracy for m in MODELS},
             accuracy_gap={m: results.metrics[m].accuracy_gap for m in MODELS},
-            by_accuracy=compare_by_images(results.logits, results.test.labels),
+            by_accuracy=compare_by_images(results.guesses),
             by_gap=[],
         )
     return Evidence(
@@ -74,14 +74,10 @@ def weigh(results: Results, seeds: Seeds | None) -> Evidence:
     )
 
 
-def compare_by_images(logits: dict[str, torch.Tensor], labels: torch.Tensor) -> list[Comparison]:
-    """Compare accuracies pair by pair on the same images (McNemar's exact test).
-
-    Args:
-        logits: by model, [N, 10].
-        labels: [N].
-    """
-    is_right = {model: x.argmax(dim=1) == labels for model, x in logits.items()}
+def compare_by_images(guesses: Mapping[str, Guesses]) -> list[Comparison]:
+    """Compare accuracies pair by pair on the same images (McNemar's exact test)."""
+    is_right = {model: of_model.is_right for model, of_model in guesses.items()}
+    total = len(next(iter(is_right.values())))
     alone = [
         (int((is_right[a] & ~is_right[b]).sum()), int((is_right[b] & ~is_right[a]).sum()))
         for a, b in PAIRS
@@ -91,10 +87,10 @@ def compare_by_images(logits: dict[str, torch.Tensor], labels: torch.Tensor) -> 
         Comparison(
             first,
             second,
-            difference=(only_first - only_second) / len(labels),
+            difference=(only_first - only_second) / total,
             interval=None,
             p_value=p_value,
-            needed=count_needed_images(only_first, only_second, len(labels), len(PAIRS)),
+            needed=count_needed_images(only_first, only_second, total, len(PAIRS)),
         )
         for (first, second), (only_first, only_second), p_value in zip(
             PAIRS, alone, p_values, strict=True

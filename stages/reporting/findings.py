@@ -1,65 +1,84 @@
-"""What the report is about: everything that the other stages found, read and checked."""
+"""All that the report says and shows, computed once from what the other stages found."""
 
 from dataclasses import dataclass
 
-import torch
-
-from stages.core.dataset import Split, read_split
-from stages.core.errors import PipelineError
-from stages.core.params import MODELS
-from stages.evaluation.activations import Observed, read_activations
-from stages.evaluation.joined_history import JOINED_PATH, read_joined
-from stages.evaluation.metrics import Metrics, metrics_path, read_metrics
-from stages.evaluation.predictions import predictions_path, read_predictions
-from stages.model.history import Epoch
+from stages.core.params import MODELS, Params
+from stages.reporting.claims import Claim, answer, describe_difference, judge
+from stages.reporting.evidence import Evidence, compare_by_images, weigh
+from stages.reporting.inference import Interval, proportion_interval
+from stages.reporting.mistakes import Mistake, calibration_error, find_mistakes, find_overlaps
+from stages.reporting.provenance import describe_report, read_pins
+from stages.reporting.results import Results
+from stages.reporting.studies import Seeds, describe_seeds
 
 
 @dataclass(frozen=True)
-class Results:
-    """The outcome of the three trainings, each by model (bn, gn, ln)."""
+class Standing:
+    """What the result table says of a model beside its metrics."""
 
-    histories: dict[str, list[Epoch]]
-    metrics: dict[str, Metrics]
-    logits: dict[str, torch.Tensor]  # [N, 10] for the images of ``test``
-    software: dict[str, dict[str, str]]
-    activations: dict[str, dict[str, Observed]]  # then by block
-    test: Split
-
-    @property
-    def followed_split(self) -> str:
-        """The split that each epoch was scored on: "test" or "validation"."""
-        return next(iter(self.histories.values()))[0].followed_split
+    interval: Interval  # of the test accuracy
+    epochs_to_99: int | None  # the first epoch after which 99 % were right
+    calibration_error: float
 
 
-def read_results() -> Results:
-    """Read all that evaluate wrote, and the test images.
+@dataclass(frozen=True)
+class Findings:
+    """What both documents are filled with, under these names."""
+
+    params: Params
+    results: Results
+    standings: dict[str, Standing]  # by model
+    mistakes: dict[str, list[Mistake]]  # by model, the most confident first
+    overlaps: dict[tuple[str, ...], list[Mistake]]  # by the models that get the image wrong
+    seeds: Seeds | None
+    about_seeds: str  # what is amiss with them, "" if nothing
+    evidence: Evidence
+    answer: str
+    claims: list[Claim]
+    of_one_run: str  # what the images alone show of the three networks of one run
+    software: dict[str, str]  # that trained the models
+    packages: dict[str, str]  # that made the report
+    pins: dict[str, str]  # MD5s by path
+
+
+def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
+    """Compute what the report says of ``results`` and, where there are several, of ``seeds``.
 
     Raises:
-        PipelineError: a file is missing, damaged, or contradicts another.
+        PipelineError: dvc.lock is damaged.
     """
-    test = read_split("test")
-    histories = read_joined()
-    if list(histories) != list(MODELS):
-        raise PipelineError(
-            f"{JOINED_PATH} has the models {list(histories)}, not {list(MODELS)}; "
-            "run `dvc repro evaluate`"
-        )
-    predictions = {model: read_predictions(predictions_path(model), len(test)) for model in MODELS}
-    metrics = {model: read_metrics(metrics_path(model)) for model in MODELS}
-    for model in MODELS:
-        errors = int((predictions[model].logits.argmax(dim=1) != test.labels).sum())
-        stated = metrics[model]
-        if errors != stated.errors or stated.test_accuracy != round(1 - errors / len(test), 6):
-            raise PipelineError(
-                f"{metrics_path(model)} counts {stated.errors} errors and a test accuracy of "
-                f"{stated.test_accuracy}, but {predictions_path(model)} has {errors} errors of "
-                f"{len(test)}; run `dvc repro --force evaluate`"
-            )
-    return Results(
-        histories=histories,
-        metrics=metrics,
-        logits={model: one.logits for model, one in predictions.items()},
-        software={model: one.software for model, one in predictions.items()},
-        activations={model: read_activations(model) for model in MODELS},
-        test=test,
+    evidence = weigh(results, seeds)
+    mistakes = {model: find_mistakes(guesses) for model, guesses in results.guesses.items()}
+    return Findings(
+        params=params,
+        results=results,
+        standings={model: _place(model, results) for model in MODELS},
+        mistakes=mistakes,
+        overlaps=find_overlaps(mistakes),
+        seeds=seeds,
+        about_seeds=describe_seeds(seeds, params, results.metrics),
+        evidence=evidence,
+        answer=answer(evidence),
+        claims=judge(evidence),
+        of_one_run="; ".join(map(describe_difference, compare_by_images(results.guesses))),
+        software=_join_software(results.software),
+        packages=describe_report(),
+        pins=read_pins(),
     )
+
+
+def _place(model: str, results: Results) -> Standing:
+    metrics, total = results.metrics[model], len(results.test)
+    reached = (e.number for e in results.histories[model] if e.followed.accuracy >= 0.99)
+    return Standing(
+        interval=proportion_interval(total - metrics.errors, total),
+        epochs_to_99=next(reached, None),
+        calibration_error=calibration_error(results.guesses[model]),
+    )
+
+
+def _join_software(software: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Return what trained the models; where they differ, in the order of the models."""
+    names = dict.fromkeys(name for of_model in software.values() for name in of_model)
+    found = {name: [of_model.get(name, "?") for of_model in software.values()] for name in names}
+    return {name: ", ".join(dict.fromkeys(values)) for name, values in found.items()}

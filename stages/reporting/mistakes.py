@@ -1,5 +1,6 @@
-"""What the models get wrong."""
+"""What the models take the test images for, and what they get wrong."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,54 +11,69 @@ from stages.core.params import MODELS
 SHOWN = 10  # a matrix of five rows and two columns
 
 
-def predict(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return from logits [N, 10] the predicted digits' softmax probabilities, and the digits."""
+@dataclass(frozen=True)
+class Guesses:
+    """What one model takes N images for; each tensor is [N]."""
+
+    true: torch.Tensor
+    predicted: torch.Tensor
+    confidence: torch.Tensor  # the softmax probability of the predicted digit
+    is_right: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that a model gets wrong."""
+
+    index: int
+    true: int
+    predicted: int
+    confidence: float  # the softmax probability of the predicted digit
+
+
+def read_off(logits: torch.Tensor, labels: torch.Tensor) -> Guesses:
+    """Return what the logits [N, 10] take N images of the digits ``labels`` [N] for."""
     confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
-    return confidence, predicted
+    return Guesses(labels.long(), predicted, confidence, predicted == labels)
 
 
-def find_errors(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the indices of the misclassified images, the most confident mistake first.
-
-    Args:
-        logits: [N, 10].
-        labels: [N].
-
-    The confidence is the softmax probability of the predicted digit; equal ones stand in the
-    order of their indices.
-    """
-    confidence, predicted = predict(logits)
-    wrong = (predicted != labels).nonzero().squeeze(1)
-    return wrong[confidence[wrong].argsort(descending=True, stable=True)]
+def find_mistakes(guesses: Guesses) -> list[Mistake]:
+    """Return the mistakes, the most confident first, equal ones in the order of their indices."""
+    wrong = (~guesses.is_right).nonzero().squeeze(1)
+    order = guesses.confidence[wrong].argsort(descending=True, stable=True)
+    return [
+        Mistake(
+            index,
+            int(guesses.true[index]),
+            int(guesses.predicted[index]),
+            float(guesses.confidence[index]),
+        )
+        for index in wrong[order].tolist()
+    ]
 
 
 def find_overlaps(
-    logits: dict[str, torch.Tensor], labels: torch.Tensor
-) -> dict[tuple[str, ...], list[int]]:
-    """Find the images that exactly each set of models gets wrong, all models first.
+    mistakes: Mapping[str, list[Mistake]],
+) -> dict[tuple[str, ...], list[Mistake]]:
+    """Return, for each set of models, the images that exactly these get wrong; all models first.
 
-    Args:
-        logits: by model, [N, 10].
-        labels: [N].
-
-    Returns:
-        Indices, in the order of the confidence of the set's first model.
+    They are given as mistakes of the set's first model, in the order of ``mistakes`` (by model).
     """
-    wrong = {model: dict.fromkeys(find_errors(x, labels).tolist()) for model, x in logits.items()}
-    overlaps: dict[tuple[str, ...], list[int]] = {
+    wrong = {model: {one.index for one in of_model} for model, of_model in mistakes.items()}
+    overlaps: dict[tuple[str, ...], list[Mistake]] = {
         models: [] for size in (3, 2, 1) for models in combinations(MODELS, size)
     }
-    for model, indices in wrong.items():
-        for index in indices:
-            models = tuple(other for other in MODELS if index in wrong[other])
+    for model, of_model in mistakes.items():
+        for one in of_model:
+            models = tuple(other for other in MODELS if one.index in wrong[other])
             if models[0] == model:
-                overlaps[models].append(index)
+                overlaps[models].append(one)
     return overlaps
 
 
-def count_confusions(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def count_confusions(guesses: Guesses) -> torch.Tensor:
     """Count, [10, 10], how often each true digit (row) was taken for each digit (column)."""
-    pairs = labels.long() * 10 + logits.argmax(dim=1)
+    pairs = guesses.true * 10 + guesses.predicted
     return torch.bincount(pairs, minlength=100).view(10, 10)
 
 
@@ -70,22 +86,21 @@ class Bin:
     total: int
 
 
-def bin_by_confidence(logits: torch.Tensor, labels: torch.Tensor, count: int = 10) -> list[Bin]:
-    """Sort predictions into ``count`` bins of equal width over 0 to 1; leave out empty ones."""
-    confidence, predicted = predict(logits)
-    numbers = (confidence * count).long().clamp(max=count - 1)
-    is_right = predicted == labels
+def bin_by_confidence(guesses: Guesses, count: int = 10) -> list[Bin]:
+    """Sort guesses into ``count`` bins of equal width over 0 to 1; leave out empty ones."""
+    numbers = (guesses.confidence * count).long().clamp(max=count - 1)
     return [
         Bin(
-            float(confidence[numbers == number].mean()),
-            int(is_right[numbers == number].sum()),
+            float(guesses.confidence[numbers == number].mean()),
+            int(guesses.is_right[numbers == number].sum()),
             int((numbers == number).sum()),
         )
         for number in numbers.unique().tolist()
     ]
 
 
-def calibration_error(logits: torch.Tensor, labels: torch.Tensor) -> float:
+def calibration_error(guesses: Guesses) -> float:
     """Return the expected calibration error over 15 bins (Guo et al. 2017, eq. 3), a fraction."""
-    bins = bin_by_confidence(logits, labels, count=15)
-    return sum(abs(one.right - one.confidence * one.total) for one in bins) / len(labels)
+    bins = bin_by_confidence(guesses, count=15)
+    total = len(guesses.is_right)
+    return sum(abs(one.right - one.confidence * one.total) for one in bins) / total

@@ -2,14 +2,20 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import stdev
+from typing import Literal
+
+from pydantic import TypeAdapter
 
 from stages.core.errors import PipelineError
 from stages.core.files import read_bytes
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
-from stages.reporting.findings import Results
+from stages.evaluation.checking import Fraction, check
+from stages.evaluation.metrics import Metrics
 
 SEEDS_PATH = Path("reports/seeds.csv")
 
@@ -35,6 +41,22 @@ class Seeds:
             for model in self.test_accuracy
         }
 
+    @property
+    def deviation(self) -> dict[str, float]:
+        """The standard deviation of the test accuracy."""
+        return {model: stdev(values) for model, values in self.test_accuracy.items()}
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A row of the table whose training is done; of its columns, those that count here."""
+
+    model: Literal["bn", "gn", "ln"]
+    seed: int
+    test_accuracy: Fraction
+    train_accuracy: Fraction
+    recipe: str
+
 
 def read_seeds(params: Params, path: Path = SEEDS_PATH) -> Seeds | None:
     """Read the seeds that every model was trained with by the recipe of ``params``.
@@ -45,28 +67,27 @@ def read_seeds(params: Params, path: Path = SEEDS_PATH) -> Seeds | None:
         PipelineError: the file is missing, damaged, or holds something else.
     """
     remedy = f"restore it with `git checkout {path}`, or remove it and run `make seeds`"
-    accuracies: dict[str, dict[int, tuple[float, float]]] = {model: {} for model in MODELS}
     try:
-        for row in csv.DictReader(io.StringIO(read_bytes(path, remedy).decode())):
-            if not row["recipe"]:
-                continue  # planned, not trained yet
-            accuracy = float(row["test_accuracy"]), float(row["train_accuracy"])
-            if not all(0 <= share <= 1 for share in accuracy):
-                raise ValueError(f"accuracies {accuracy}")
-            if row["recipe"] == Recipe.of(row["model"], params).digest:
-                accuracies[row["model"]][int(row["seed"])] = accuracy
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        raise PipelineError(f"{path} is no table of seeds ({error!r}); {remedy}") from None
-    seeds = sorted(set.intersection(*(set(of_model) for of_model in accuracies.values())))
+        lines = list(csv.DictReader(io.StringIO(read_bytes(path, remedy).decode())))
+    except (ValueError, csv.Error) as error:
+        raise PipelineError(f"{path} is not a table of seeds ({error}); {remedy}") from None
+    done = [line for line in lines if line.get("recipe") != ""]  # the others are only planned
+    rows = check(TypeAdapter(list[_Trained]), done, path, "a table of seeds", remedy)
+    found: dict[str, dict[int, _Trained]] = {model: {} for model in MODELS}
+    for row in rows:
+        if row.recipe == Recipe.of(row.model, params).digest:
+            found[row.model][row.seed] = row
+    seeds = sorted(set.intersection(*(set(of_model) for of_model in found.values())))
     if len(seeds) < 2:
         return None
-    test, train = (
-        {model: [accuracies[model][seed][i] for seed in seeds] for model in MODELS} for i in (0, 1)
+    return Seeds(
+        seeds,
+        {model: [found[model][seed].test_accuracy for seed in seeds] for model in MODELS},
+        {model: [found[model][seed].train_accuracy for seed in seeds] for model in MODELS},
     )
-    return Seeds(seeds, test, train)
 
 
-def describe_seeds(seeds: Seeds | None, params: Params, results: Results) -> str:
+def describe_seeds(seeds: Seeds | None, params: Params, metrics: Mapping[str, Metrics]) -> str:
     """Say what is amiss with the seeds beside the run that the report is about, "" if nothing."""
     if seeds is None:
         return (
@@ -79,7 +100,7 @@ def describe_seeds(seeds: Seeds | None, params: Params, results: Results) -> str
     others = [
         model
         for model in MODELS
-        if abs(seeds.test_accuracy[model][place] - results.metrics[model].test_accuracy) > 1e-6
+        if abs(seeds.test_accuracy[model][place] - metrics[model].test_accuracy) > 1e-6
     ]
     if not others:
         return ""

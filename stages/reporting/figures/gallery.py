@@ -10,8 +10,8 @@ from stages.evaluation.activations import BLOCKS
 from stages.model.network import NORMALIZATIONS, normalization_layer
 from stages.reporting.figures import activations, curves, mistakes
 from stages.reporting.figures.worked_example import draw_worked_example
-from stages.reporting.findings import Results
-from stages.reporting.mistakes import find_overlaps
+from stages.reporting.findings import Findings
+from stages.reporting.results import Results
 from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
 
 
@@ -24,9 +24,14 @@ class Picture:
     text: str
 
 
-def draw_pictures(results: Results) -> list[Picture]:
-    """Draw all pictures."""
-    return [*_curves(results), *_errors(results), *_worked_example(), *_inside(results)]
+def draw_pictures(findings: Findings) -> list[Picture]:
+    """Draw all pictures.
+
+    Raises:
+        PipelineError: the worked example is missing or damaged.
+    """
+    results = findings.results
+    return [*_curves(results), *_errors(findings), *_worked_example(), *_inside(results)]
 
 
 def _curves(results: Results) -> Iterator[Picture]:
@@ -42,25 +47,24 @@ def _curves(results: Results) -> Iterator[Picture]:
         yield Picture(name, draw(results.histories), text)
 
 
-def _errors(results: Results) -> Iterator[Picture]:
-    logits, labels = results.logits, results.test.labels
+def _errors(findings: Findings) -> Iterator[Picture]:
+    guesses, overlaps = findings.results.guesses, findings.overlaps
     for model in MODELS:
-        figure = mistakes.draw_errors(model, logits[model], results.test)
+        figure = mistakes.draw_errors(model, findings.mistakes[model], findings.results.test)
         text = (
             f"The most confident test errors of {model}: each image with its index, true and "
             "predicted digit and confidence"
         )
         yield Picture(f"errors_{model}", figure, text)
-        figure = mistakes.draw_confusions(model, logits[model], labels)
+        figure = mistakes.draw_confusions(model, guesses[model])
         yield Picture(f"confusions_{model}", figure, f"True and predicted digits of {model}")
-    overlaps = find_overlaps(logits, labels)
     counts = ", ".join(f"{' and '.join(models)}: {len(x)}" for models, x in overlaps.items())
     text = f"Test images that exactly these models get wrong: {counts}"
     yield Picture("overlaps", mistakes.draw_overlaps(overlaps), text)
     text = "Test accuracy of bn, gn and ln on each digit with 95 % intervals"
-    yield Picture("digits", mistakes.draw_digit_accuracies(logits, labels), text)
+    yield Picture("digits", mistakes.draw_digit_accuracies(guesses), text)
     text = "Share of right predictions against their mean confidence for bn, gn and ln"
-    yield Picture("reliability", mistakes.draw_reliability(logits, labels), text)
+    yield Picture("reliability", mistakes.draw_reliability(guesses), text)
 
 
 def _worked_example() -> Iterator[Picture]:

@@ -1,5 +1,7 @@
 """What the models get wrong, in figures."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -18,36 +20,28 @@ from stages.reporting.figures.style import (
     figure_style,
     subplots,
 )
-from stages.reporting.mistakes import (
-    SHOWN,
-    bin_by_confidence,
-    count_confusions,
-    find_errors,
-    predict,
-)
-from stages.reporting.statistics import proportion_interval
+from stages.reporting.inference import proportion_interval
+from stages.reporting.mistakes import SHOWN, Guesses, Mistake, bin_by_confidence, count_confusions
 
 
-def draw_errors(model: str, logits: torch.Tensor, split: Split) -> Figure:
-    """Draw the ten most confident mistakes of ``model`` on ``split``, as a 5x2 matrix."""
-    wrong = find_errors(logits, split.labels)
-    confidence, predicted = predict(logits)
+def draw_errors(model: str, mistakes: list[Mistake], split: Split) -> Figure:
+    """Draw the first ten ``mistakes`` of ``model`` on ``split``, as a 5x2 matrix."""
     with figure_style():
         figure, panels = subplots(4.6, 10.2, 5, 2)
         for axes in panels.flat:
             axes.axis("off")
-        for axes, index in zip(panels.flat, wrong[:SHOWN].tolist(), strict=False):
-            _draw_digit(axes, split.images[index, 0])
+        for axes, one in zip(panels.flat, mistakes[:SHOWN], strict=False):
+            _draw_digit(axes, split.images[one.index, 0])
             axes.set_title(
-                f"#{index}: true {int(split.labels[index])}\n"
-                f"predicted {int(predicted[index])} ({confidence[index]:.1%})",
+                f"#{one.index}: true {one.true}\npredicted {one.predicted} ({one.confidence:.1%})",
                 fontsize=10,
                 fontweight="normal",
                 loc="center",
             )
-        few = f"; only {len(wrong)} in all" if len(wrong) < SHOWN else ""
+        total = len(mistakes)
+        few = f"; only {total} in all" if total < SHOWN else ""
         figure.suptitle(
-            f"{model} ({NAMES[model]})\n{min(SHOWN, len(wrong))} of {len(wrong)} {split.name} "
+            f"{model} ({NAMES[model]})\n{min(SHOWN, total)} of {total} {split.name} "
             f"errors, most confident first{few}",
             fontsize=11,
             fontweight="bold",
@@ -64,9 +58,9 @@ def _draw_digit(axes: Axes, image: torch.Tensor) -> None:
         spine.set(visible=True, color=GREY)
 
 
-def draw_overlaps(overlaps: dict[tuple[str, ...], list[int]]) -> Figure:
+def draw_overlaps(overlaps: Mapping[tuple[str, ...], list[Mistake]]) -> Figure:
     """Draw how many images exactly each set of models gets wrong."""
-    counts = [len(indices) for indices in overlaps.values()]
+    counts = [len(common) for common in overlaps.values()]
     with figure_style():
         figure, axes = subplots(6.4, 3.8)
         for row, count in enumerate(counts):
@@ -92,9 +86,9 @@ def draw_overlaps(overlaps: dict[tuple[str, ...], list[int]]) -> Figure:
     return figure
 
 
-def draw_confusions(model: str, logits: torch.Tensor, labels: torch.Tensor) -> Figure:
+def draw_confusions(model: str, guesses: Guesses) -> Figure:
     """Draw the confusions of ``model``, the darker the more frequent."""
-    counts = count_confusions(logits, labels)
+    counts = count_confusions(guesses)
     errors = counts.clone().fill_diagonal_(0)
     with figure_style():
         figure, axes = subplots(4.8, 4.8)
@@ -122,14 +116,13 @@ def draw_confusions(model: str, logits: torch.Tensor, labels: torch.Tensor) -> F
     return figure
 
 
-def draw_digit_accuracies(logits: dict[str, torch.Tensor], labels: torch.Tensor) -> Figure:
+def draw_digit_accuracies(guesses: Mapping[str, Guesses]) -> Figure:
     """Draw the accuracy on each digit's images, with exact 95 % intervals."""
     with figure_style():
         figure, axes = subplots(6.4, 4.2)
-        for shift, (model, x) in zip((-0.22, 0, 0.22), logits.items(), strict=True):
-            is_right = x.argmax(dim=1) == labels
+        for shift, (model, x) in zip((-0.22, 0, 0.22), guesses.items(), strict=True):
             for digit in range(10):
-                of_digit = is_right[labels == digit]
+                of_digit = x.is_right[x.true == digit]
                 right, total = int(of_digit.sum()), len(of_digit)
                 interval = proportion_interval(right, total)
                 axes.plot(
@@ -155,13 +148,13 @@ def draw_digit_accuracies(logits: dict[str, torch.Tensor], labels: torch.Tensor)
     return figure
 
 
-def draw_reliability(logits: dict[str, torch.Tensor], labels: torch.Tensor) -> Figure:
+def draw_reliability(guesses: Mapping[str, Guesses]) -> Figure:
     """Draw how often predictions of a confidence are right; on the diagonal it is calibrated."""
     with figure_style():
         figure, axes = subplots(5.4, 5.0)
         axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, linestyle="--")
-        for model, x in logits.items():
-            bins = bin_by_confidence(x, labels)
+        for model, x in guesses.items():
+            bins = bin_by_confidence(x)
             for one in bins:
                 interval = proportion_interval(one.right, one.total)
                 ends = [interval.low, interval.high]

@@ -8,8 +8,7 @@ import pytest
 import torch
 from scipy.stats import binom, norm
 
-from stages.reporting.mistakes import bin_by_confidence, calibration_error
-from stages.reporting.statistics import (
+from stages.reporting.inference import (
     correct_for_number,
     count_needed_images,
     count_needed_seeds,
@@ -18,6 +17,7 @@ from stages.reporting.statistics import (
     p_of_mean_difference,
     proportion_interval,
 )
+from stages.reporting.mistakes import bin_by_confidence, calibration_error, read_off
 
 
 def test_clopper_pearson_by_its_definition() -> None:
@@ -122,11 +122,11 @@ def test_bins_and_calibration_error_by_hand() -> None:
     """Four sure predictions of which one is wrong, and two unsure ones of which one is."""
     logits = _logits([0.98, 0.98, 0.98, 0.98, 0.55, 0.55], [0, 1, 2, 3, 4, 5])
     labels = torch.tensor([0, 1, 2, 9, 4, 9])
-    unsure, sure = bin_by_confidence(logits, labels)
+    unsure, sure = bin_by_confidence(read_off(logits, labels))
     assert (sure.confidence, sure.right, sure.total) == pytest.approx((0.98, 3, 4))
     assert (unsure.confidence, unsure.right, unsure.total) == pytest.approx((0.55, 1, 2))
     expected = 4 / 6 * abs(0.98 - 0.75) + 2 / 6 * abs(0.55 - 0.5)
-    assert calibration_error(logits, labels) == pytest.approx(expected)
+    assert calibration_error(read_off(logits, labels)) == pytest.approx(expected)
 
 
 def test_calibration_error_is_between_0_and_1() -> None:
@@ -134,4 +134,4 @@ def test_calibration_error_is_between_0_and_1() -> None:
     for scale, size in product((0.1, 1, 100), (1, 10, 1_000)):
         logits = scale * torch.randn(size, 10, generator=generator)
         labels = torch.randint(10, (size,), generator=generator)
-        assert 0 <= calibration_error(logits, labels) <= 1
+        assert 0 <= calibration_error(read_off(logits, labels)) <= 1
