@@ -1,5 +1,6 @@
 """Stage report: draw the figures and write the report from what evaluate found."""
 
+import warnings
 from pathlib import Path
 
 from stages.core.files import write_bytes
@@ -17,6 +18,7 @@ REPORTS = Path("reports")
 
 def main() -> None:
     """Write every figure, and the report that shows them, for a git host and as a page."""
+    _let_warnings_pass()
     params = load_params()
     findings = find(params, read_results(params), read_seeds(params))
     pictures = draw_pictures(findings)
@@ -29,6 +31,15 @@ def main() -> None:
     }
     for name, content in files.items():
         write_bytes(REPORTS / name, content)
+
+
+def _let_warnings_pass() -> None:
+    """Treat warnings as Python does by itself: PYTHONWARNINGS=error ends no report.
+
+    What a library deprecates is not the user's fault, and changes nothing in the report.
+    """
+    warnings.simplefilter("default")
+    warnings.simplefilter("ignore", DeprecationWarning)
 
 
 if __name__ == "__main__":

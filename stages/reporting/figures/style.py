@@ -1,4 +1,4 @@
-"""How every figure looks: one colour and marker a model, legible text, the same bytes each time."""
+"""How every figure looks: a colour and a marker for each model, legible text, the same bytes."""
 
 import io
 import re
@@ -47,8 +47,10 @@ _SETTINGS = {
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw in the style of the report."""
-    with matplotlib.rc_context(_SETTINGS):
+    """Draw, or save, in the style of the report, whatever settings of matplotlib a user has."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
         yield
 
 
@@ -63,7 +65,8 @@ def subplots(
 def render_png(figure: Figure, dots_per_inch: int) -> bytes:
     """Return ``figure`` as PNG, without a version or a date in it."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=dots_per_inch, metadata={"Software": None})
+    with figure_style():
+        figure.savefig(content, format="png", dpi=dots_per_inch, metadata={"Software": None})
     return content.getvalue()
 
 
@@ -75,7 +78,7 @@ def render_svg(figure: Figure, text: str) -> str:
     """
     content = io.StringIO()
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with matplotlib.rc_context(_SETTINGS):
+    with figure_style():
         figure.savefig(content, format="svg", metadata=metadata)
     svg = content.getvalue()[content.getvalue().index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
