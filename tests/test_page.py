@@ -53,16 +53,25 @@ def test_it_needs_nothing_but_itself(page: Page) -> None:
     assert page.complaints == []
 
 
-def test_nothing_overflows(page: Page) -> None:
-    width = page.viewport_size["width"]
-    too_wide = page.evaluate(
+def test_nothing_overflows_at_any_width(browser: Browser) -> None:
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto(PAGE.as_uri())
+    for width in range(320, 1601, 16):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert _too_wide(page, width) == [], f"at {width} px"
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def _too_wide(page: Page, width: int) -> list[str]:
+    """Return the beginnings of the elements that reach beyond ``width``."""
+    return page.evaluate(
         """width => [...document.querySelectorAll("body *")]
             .filter(element => element.getBoundingClientRect().right > width + 0.5)
             .map(element => element.outerHTML.slice(0, 80))""",
         width,
     )
-    assert too_wide == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_every_picture_has_a_text_and_a_size(page: Page) -> None:
