@@ -12,6 +12,7 @@ from stages.core.recipe import Recipe
 from stages.evaluation.metrics import Metrics
 from stages.reporting.claims import answer, judge
 from stages.reporting.evidence import Evidence, compare_by_images, compare_by_seeds
+from stages.reporting.failures import explain_failure
 from stages.reporting.mistakes import Guesses, read_off
 from stages.reporting.studies import Seeds, describe_seeds, read_seeds
 from tests.conftest import change
@@ -215,3 +216,38 @@ def test_seeds_of_another_machine_or_code_are_told(params: Params) -> None:
     assert "seed 3 of ln is another than in this run" in describe_seeds(seeds, params, other)
     assert describe_seeds(seeds, change(params, train__seed=0), other) == ""
     assert "no two seeds of these parameters" in describe_seeds(None, params, same)
+
+
+@pytest.mark.parametrize(
+    ("test_accuracy", "train_accuracy", "test_loss", "reason"),
+    [
+        (0.4152, 0.42, 1.5, "its final weights get 41.52 % of the test images right"),
+        (0.1, 0.1, 2.7e18, "get 10.00 % of the test images right"),
+        (0.9, 0.9, 2.4, "its test loss is 2.4, above that of guessing (2.303)"),
+        (0.85, 0.96, 0.5, "85.00 % of the test images right, but reached 96.00 % in training"),
+        (0.87, 0.96, 0.5, ""),
+        (0.51, 0.51, 2.2, ""),
+        (0.996, 0.998, 0.01, ""),
+    ],
+)
+def test_models_that_did_not_learn(
+    test_accuracy: float, train_accuracy: float, test_loss: float, reason: str
+) -> None:
+    found = explain_failure(test_accuracy, train_accuracy, test_loss)
+    assert found.endswith(reason)
+    assert bool(found) == bool(reason)
+
+
+def test_the_answer_leads_with_failures_and_compares_the_rest() -> None:
+    accuracy = {"gn": [x + 0.002 for x in LEVEL], "ln": [*LEVEL[1:], LEVEL[0]]}
+    means = {model: sum(values) / 5 for model, values in accuracy.items()}
+    compared = compare_by_seeds(accuracy)
+    assert [(x.first, x.second) for x in compared] == [("gn", "ln")]
+    evidence = Evidence("seeds", "over 5 seeds each", means, means, compared, compared)
+    text = answer(evidence, {"bn": "its test loss is 9"})
+    assert text.startswith("bn did not learn: its test loss is 9. Nothing is claimed")
+    assert " Use gn. Over 5 seeds each: gn 99.8" in text
+    assert not any("bn" in statement for statement in _verdicts(evidence))
+    nothing = Evidence("seeds", "over 5 seeds each", {"gn": 0.9}, {"gn": 0.9}, [], [])
+    assert judge(nothing) == []
+    assert "Use" not in answer(nothing, {"bn": "x", "ln": "y"})

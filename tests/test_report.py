@@ -46,24 +46,27 @@ def folder(tmp_path: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -
     tensors = {"images": test_split.images, "labels": test_split.labels}
     write_tensors(split_path(Path("data/prepared"), "test"), tensors, {"split": "test"})
     for model, errors in zip(MODELS, (40, 30, 50), strict=True):
-        _make_up(model, test_split.labels, errors)
+        _make_up_scores(model, test_split.labels, errors)
+        _make_up_course(model)
     return tmp_path
 
 
-def _make_up(
-    model: str, labels: torch.Tensor, errors: int, test_loss: float = 0.02, train: float = 0.998
-) -> None:
-    """Write what training and evaluation would have left of a ``model`` with these ``errors``."""
+def _make_up_scores(model: str, labels: torch.Tensor, errors: int) -> None:
+    """Write the predictions and the metrics of a ``model`` that makes so many ``errors``."""
     predicted = labels.long().clone()
     predicted[:errors] = (predicted[:errors] + 1) % 10
     logits = torch.nn.functional.one_hot(predicted, 10).float() * 8
     logits[:errors] *= torch.linspace(0.2, 1, errors)[:, None]
     write_predictions(predictions_path(model), Predictions(logits, {"torch": "2"}))
     accuracy = round(1 - errors / len(labels), 6)
-    gap = round(train - accuracy, 6)
-    write_metrics(metrics_path(model), Metrics(accuracy, test_loss, train, 0.01, gap, errors, 8880))
+    metrics = Metrics(accuracy, 0.02, accuracy + 0.001, 0.01, 0.001, errors, parameters=8880)
+    write_metrics(metrics_path(model), metrics)
+
+
+def _make_up_course(model: str) -> None:
+    """Write three epochs of a training, and what was observed inside the network."""
     epochs = [
-        Epoch(i, 0.1 / i, Score(0.2 / i, 1 - 0.1 / i), Score(0.1 / i, accuracy), "test")
+        Epoch(i, 0.1 / i, Score(0.2 / i, 1 - 0.1 / i), Score(0.1 / i, 1 - 0.05 / i), "test")
         for i in (1, 2, 3)
     ]
     write_history(history_path(model), epochs)
@@ -110,3 +113,34 @@ def test_the_users_environment_changes_nothing(folder: Path) -> None:
         PYTHONWARNINGS="error",
     )
     assert found == expected
+
+
+def _answer_and_claims() -> tuple[str, list[str]]:
+    """Return the answer of the report as written, and the statements of its table of claims."""
+    text = Path("reports/report.md").read_text()
+    (answer,) = [line for line in text.splitlines() if line.startswith("> ")]
+    conclusions = text.partition("## Conclusions")[2].partition("\n## ")[0]
+    rows = [line.split(" | ")[0] for line in conclusions.splitlines() if line.startswith("| ")]
+    return answer, rows[1:]
+
+
+def test_a_model_that_did_not_learn_is_no_finding(folder: Path, test_split: Split) -> None:
+    """As with train.epochs of 1, where the average of the weights has hardly left its start."""
+    Path("params.yaml").write_text(with_param(Path("params.yaml").read_text(), "epochs", 1))
+    for model in MODELS:
+        lines = history_path(model).read_text().splitlines(keepends=True)
+        history_path(model).write_text("".join(lines[:2]))
+    _make_up_scores("bn", test_split.labels, 5800)
+    _report(folder)
+    answer, claims = _answer_and_claims()
+    assert answer.startswith("> bn did not learn: its final weights get 42.00 % of the test images")
+    assert " Use gn. On the same 10,000 test images, one run each: gn 99.700 %, ln" in answer
+    assert len(claims) == 4
+    assert not any("bn" in claim for claim in claims)
+    assert "trained 1 epoch with" in Path("reports/report.md").read_text()
+    for model in ("gn", "ln"):
+        _make_up_scores(model, test_split.labels, 9000)
+    _report(folder)
+    answer, claims = _answer_and_claims()
+    assert "Use" not in answer
+    assert claims == []

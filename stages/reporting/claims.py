@@ -1,9 +1,10 @@
 """What may be claimed, in sentences: each rests on a comparison of the evidence."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stages.core.params import MODELS
-from stages.reporting.evidence import PAIRS, Comparison, Evidence
+from stages.reporting.evidence import Comparison, Evidence
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,12 @@ class Claim:
 
 def judge(evidence: Evidence) -> list[Claim]:
     """Judge the claims that the present values suggest, and that each pair differs."""
+    if len(evidence.test_accuracy) < 2:
+        return []
     by_accuracy, by_gap = evidence.by_accuracy, evidence.by_gap
-    best = max(MODELS, key=evidence.test_accuracy.__getitem__)
-    smallest = min(MODELS, key=evidence.accuracy_gap.__getitem__)
-    largest = max(MODELS, key=evidence.accuracy_gap.__getitem__)
+    best = max(evidence.test_accuracy, key=evidence.test_accuracy.__getitem__)
+    smallest = min(evidence.accuracy_gap, key=evidence.accuracy_gap.__getitem__)
+    largest = max(evidence.accuracy_gap, key=evidence.accuracy_gap.__getitem__)
     pairs = [
         Claim(
             f"{x.first} and {x.second} differ in test accuracy",
@@ -98,17 +101,30 @@ def format_points(difference: float, digits: int = 2) -> str:
     return f"{100 * difference:.{digits}f} points"
 
 
-def answer(evidence: Evidence) -> str:
-    """Answer in a few sentences: which normalization here, and how sure is that?"""
-    best = max(MODELS, key=evidence.test_accuracy.__getitem__)
+def answer(evidence: Evidence, failures: Mapping[str, str] | None = None) -> str:
+    """Answer in a few sentences: which normalization here, and how sure is that?
+
+    ``failures``, why models did not learn, by model, come first.
+    """
+    told = []
+    if failures:
+        reasons = "; ".join(f"{model} did not learn: {why}" for model, why in failures.items())
+        told.append(f"{reasons}. Nothing is claimed about the normalization of a model like that.")
+    if len(evidence.test_accuracy) >= 2:
+        told.append(_recommend(evidence))
+    return " ".join(told)
+
+
+def _recommend(evidence: Evidence) -> str:
+    best = max(evidence.test_accuracy, key=evidence.test_accuracy.__getitem__)
     shown = [x for x in evidence.by_accuracy if x.is_shown]
     behind = {x.second if x.difference > 0 else x.first for x in shown}
-    level = [model for model in MODELS if model not in behind]
+    level = [model for model in evidence.test_accuracy if model not in behind]
     accuracies = ", ".join(
-        f"{model} {format_share(evidence.test_accuracy[model], 3)}" for model in MODELS
+        f"{model} {format_share(share, 3)}" for model, share in evidence.test_accuracy.items()
     )
     caution = (
-        " That is of these three networks: what the normalization gives takes several seeds."
+        f" That is of these {'three' if len(evidence.test_accuracy) == len(MODELS) else 'two'} networks: what the normalization gives takes several seeds."
         if evidence.unit == "images"
         else ""
     )
@@ -123,16 +139,20 @@ def answer(evidence: Evidence) -> str:
         )
     widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
     return (
-        f"Use any of the three: no difference of test accuracy is shown{_bound(evidence)}. "
+        f"Use {_any_of(level)}: no difference of test accuracy is shown{_bound(evidence)}. "
         f"{basis}: {accuracies}; {describe_difference(widest)}"
         f"{_needed(widest, evidence.unit)}.{caution}"
     )
 
 
+def _any_of(models: Sequence[str]) -> str:
+    return "any of the three" if len(models) == len(MODELS) else " or ".join(models)
+
+
 def _bound(evidence: Evidence) -> str:
     """Say how large a difference the intervals leave possible, where all pairs have one."""
     intervals = [x.interval for x in evidence.by_accuracy if x.interval is not None]
-    if len(intervals) < len(PAIRS):
+    if len(intervals) < len(evidence.by_accuracy):
         return ""
     largest = max(max(-interval.low, interval.high) for interval in intervals)
     bound = format_points(largest, 3)

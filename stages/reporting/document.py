@@ -39,7 +39,11 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         keep_trailing_newline=True,
     )
     test = findings.results.test
-    environment.filters |= {"percent": format_share, "points": format_points}
+    environment.filters |= {
+        "percent": format_share,
+        "points": format_points,
+        "counted": lambda number, noun: f"{number} {noun}{'s' * (number != 1)}",
+    }
     environment.globals |= {
         "svg": lambda picture: Markup(render_svg(picture.figure, picture.text)),
         "image": lambda index: _data_uri(test, index),

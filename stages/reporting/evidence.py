@@ -1,6 +1,6 @@
 """What the results show, in numbers: comparisons of the models, pair by pair."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
@@ -20,12 +20,10 @@ from stages.reporting.mistakes import Guesses
 from stages.reporting.results import Results
 from stages.reporting.studies import Seeds
 
-PAIRS = list(combinations(MODELS, 2))
-
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models by one quantity: the p-value is corrected for the three pairs (Holm)."""
+    """Two models by one quantity: the p-value is corrected for the number of pairs (Holm)."""
 
     first: str
     second: str
@@ -43,59 +41,63 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The comparisons of test accuracy and of the gap, and what they rest on."""
+    """The comparisons of the models that learned, and what they rest on."""
 
     unit: str  # "seeds" or "images": what a needed number counts
     basis: str  # a phrase: "over 5 seeds each" or "on the same 10,000 test images, one run each"
-    test_accuracy: dict[str, float]
+    test_accuracy: dict[str, float]  # by model; of no other models is there evidence
     accuracy_gap: dict[str, float]
     by_accuracy: list[Comparison]
     by_gap: list[Comparison]  # empty where there is one run of each model
 
 
-def weigh(results: Results, seeds: Seeds | None) -> Evidence:
-    """Compare the models by several seeds where there are, else by the images of one run."""
+def weigh(results: Results, seeds: Seeds | None, models: Sequence[str] = tuple(MODELS)) -> Evidence:
+    """Compare ``models`` by several seeds where there are, else by the images of one run."""
     if seeds is None:
         return Evidence(
             unit="images",
             basis=f"on the same {len(results.test):,} test images, one run each",
-            test_accuracy={m: results.metrics[m].test_accuracy for m in MODELS},
-            accuracy_gap={m: results.metrics[m].accuracy_gap for m in MODELS},
-            by_accuracy=compare_by_images(results.guesses),
+            test_accuracy={m: results.metrics[m].test_accuracy for m in models},
+            accuracy_gap={m: results.metrics[m].accuracy_gap for m in models},
+            by_accuracy=compare_by_images({m: results.guesses[m] for m in models}),
             by_gap=[],
         )
     return Evidence(
         unit="seeds",
         basis=f"over {len(seeds.seeds)} seeds each",
-        test_accuracy={m: mean(seeds.test_accuracy[m]) for m in MODELS},
-        accuracy_gap={m: mean(seeds.accuracy_gap[m]) for m in MODELS},
-        by_accuracy=compare_by_seeds(seeds.test_accuracy),
-        by_gap=compare_by_seeds(seeds.accuracy_gap),
+        test_accuracy={m: mean(seeds.test_accuracy[m]) for m in models},
+        accuracy_gap={m: mean(seeds.accuracy_gap[m]) for m in models},
+        by_accuracy=compare_by_seeds({m: seeds.test_accuracy[m] for m in models}),
+        by_gap=compare_by_seeds({m: seeds.accuracy_gap[m] for m in models}),
     )
 
 
 def compare_by_images(guesses: Mapping[str, Guesses]) -> list[Comparison]:
     """Compare accuracies pair by pair on the same images (McNemar's exact test)."""
+    pairs = list(combinations(guesses, 2))
     is_right = {model: of_model.is_right for model, of_model in guesses.items()}
-    total = len(next(iter(is_right.values())))
     alone = [
         (int((is_right[a] & ~is_right[b]).sum()), int((is_right[b] & ~is_right[a]).sum()))
-        for a, b in PAIRS
+        for a, b in pairs
     ]
     p_values = correct_for_number([p_of_disagreements(*counts) for counts in alone])
     return [
-        Comparison(
-            first,
-            second,
-            difference=(only_first - only_second) / total,
-            interval=None,
-            p_value=p_value,
-            needed=count_needed_images(only_first, only_second, total, len(PAIRS)),
-        )
-        for (first, second), (only_first, only_second), p_value in zip(
-            PAIRS, alone, p_values, strict=True
-        )
+        _compare_images(pair, counts, len(is_right[pair[0]]), p_value, len(pairs))
+        for pair, counts, p_value in zip(pairs, alone, p_values, strict=True)
     ]
+
+
+def _compare_images(
+    pair: tuple[str, str], alone: tuple[int, int], total: int, p_value: float, num_pairs: int
+) -> Comparison:
+    """Compare two models of which each gets some of ``total`` images right ``alone``."""
+    return Comparison(
+        *pair,
+        difference=(alone[0] - alone[1]) / total,
+        interval=None,
+        p_value=p_value,
+        needed=count_needed_images(*alone, total, num_pairs),
+    )
 
 
 def compare_by_seeds(values: dict[str, list[float]]) -> list[Comparison]:
@@ -104,10 +106,11 @@ def compare_by_seeds(values: dict[str, list[float]]) -> list[Comparison]:
     Args:
         values: by model, one for each seed, in the same order.
     """
+    pairs = list(combinations(values, 2))
     differences = [
         # Rounded, so that no test is misled by the last bits of equal numbers.
         [round(a - b, 9) for a, b in zip(values[first], values[second], strict=True)]
-        for first, second in PAIRS
+        for first, second in pairs
     ]
     p_values = correct_for_number([p_of_mean_difference(x) for x in differences])
     return [
@@ -115,9 +118,9 @@ def compare_by_seeds(values: dict[str, list[float]]) -> list[Comparison]:
             first,
             second,
             difference=mean(x),
-            interval=mean_interval(x, len(PAIRS)),
+            interval=mean_interval(x, len(pairs)),
             p_value=p_value,
-            needed=count_needed_seeds(x, len(PAIRS)),
+            needed=count_needed_seeds(x, len(pairs)),
         )
-        for (first, second), x, p_value in zip(PAIRS, differences, p_values, strict=True)
+        for (first, second), x, p_value in zip(pairs, differences, p_values, strict=True)
     ]

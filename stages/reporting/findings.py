@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from stages.core.params import MODELS, Params
 from stages.reporting.claims import Claim, answer, describe_difference, judge
 from stages.reporting.evidence import Evidence, compare_by_images, weigh
+from stages.reporting.failures import find_failures
 from stages.reporting.inference import Interval, proportion_interval
 from stages.reporting.mistakes import Mistake, calibration_error, find_mistakes, find_overlaps
 from stages.reporting.provenance import describe_report, read_pins
@@ -35,7 +36,7 @@ class Findings:
     evidence: Evidence
     answer: str
     claims: list[Claim]
-    of_one_run: str  # what the images alone show of the three networks of one run
+    of_one_run: str  # what the images alone show of the networks of one run
     software: dict[str, str]  # that trained the models
     packages: dict[str, str]  # that made the report
     pins: dict[str, str]  # MD5s by path
@@ -47,7 +48,10 @@ def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
     Raises:
         PipelineError: dvc.lock is damaged.
     """
-    evidence = weigh(results, seeds)
+    failures = find_failures(results, seeds)
+    learned = [model for model in MODELS if model not in failures]
+    evidence = weigh(results, seeds, learned)
+    compared = compare_by_images({model: results.guesses[model] for model in learned})
     mistakes = {model: find_mistakes(guesses) for model, guesses in results.guesses.items()}
     return Findings(
         params=params,
@@ -58,9 +62,9 @@ def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
         seeds=seeds,
         about_seeds=describe_seeds(seeds, params, results.metrics),
         evidence=evidence,
-        answer=answer(evidence),
+        answer=answer(evidence, failures),
         claims=judge(evidence),
-        of_one_run="; ".join(map(describe_difference, compare_by_images(results.guesses))),
+        of_one_run="; ".join(map(describe_difference, compared)),
         software=_join_software(results.software),
         packages=describe_report(),
         pins=read_pins(),

@@ -67,6 +67,8 @@ def p_of_mean_difference(differences: list[float]) -> float:
 
 def correct_for_number(p_values: list[float]) -> list[float]:
     """Return ``p_values`` corrected for their number (Holm 1979)."""
+    if not p_values:
+        return []
     return multipletests(p_values, alpha=LEVEL, method="holm")[1].tolist()
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import stdev
+from statistics import mean, stdev
 from typing import Literal
 
 from pydantic import TypeAdapter
@@ -40,6 +40,16 @@ class Seeds:
             ]
             for model in self.test_accuracy
         }
+
+    @property
+    def mean_accuracy(self) -> dict[str, float]:
+        """The mean test accuracy."""
+        return {model: mean(values) for model, values in self.test_accuracy.items()}
+
+    @property
+    def mean_gap(self) -> dict[str, float]:
+        """The mean of train minus test accuracy."""
+        return {model: mean(values) for model, values in self.accuracy_gap.items()}
 
     @property
     def deviation(self) -> dict[str, float]:
