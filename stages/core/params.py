@@ -115,6 +115,9 @@ class ReportParams(_Section):
     """What only the report depends on."""
 
     dots_per_inch: int = _number(50, 400, "the resolution of the figures")
+    equivalence_margin: float = _number(
+        0.001, 10, "percentage points within which two models count as equal"
+    )
 
 
 class Params(_Section):

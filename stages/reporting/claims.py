@@ -123,8 +123,9 @@ def _recommend(evidence: Evidence) -> str:
     accuracies = ", ".join(
         f"{model} {format_share(share, 3)}" for model, share in evidence.test_accuracy.items()
     )
+    number = "three" if len(evidence.test_accuracy) == len(MODELS) else "two"
     caution = (
-        f" That is of these {'three' if len(evidence.test_accuracy) == len(MODELS) else 'two'} networks: what the normalization gives takes several seeds."
+        f" That is of these {number} networks: what the normalization gives takes several seeds."
         if evidence.unit == "images"
         else ""
     )
