@@ -113,7 +113,7 @@ def test_every_training_has_the_same_deps_and_its_own_params() -> None:
         stage = PIPELINE["stages"][f"train-{model}"]
         assert stage["deps"] == PIPELINE["stages"]["train-bn"]["deps"]
         assert stage["params"] == [f"models.{model}", "train"]
-        assert stage["cmd"] == f"python -m stages.train {model}"
+        assert stage["cmd"] == f"exec python -m stages.train {model}"
 
 
 def test_any_edit_of_the_params_is_seen_by_a_stage(params: Params) -> None:

@@ -164,8 +164,9 @@ def test_trainings_side_by_side_give_the_same_bytes(
     other.make_small(epochs=1)
     output = other.run("python", "-m", "stages")
     side_by_side = count_workers(params.train, len(MODELS)) > 1
-    name = "gn \\| " if side_by_side else ""
-    assert re.search(rf"^{name}gn epoch 1/1: validation loss", output, re.MULTILINE)
+    name = "gn \\|" if side_by_side else "gn"
+    assert re.search(rf"^{name} epoch 1/1: validation loss", output, re.MULTILINE)
+    assert "up to date" not in output
     assert (other.folder / "dvc.lock").read_text() == (project.folder / "dvc.lock").read_text()
 
 

@@ -1,17 +1,18 @@
-"""Stages as processes: their exit status, their one line, their one writer."""
+"""Stages as processes: their exit status, their one line, their one writer, their starter."""
 
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import Project, wait_for
+from tests.conftest import ROOT, Project, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_a_python_without_the_packages_is_named(project: Project) -> None:
     bare = (sys.executable, "-S")  # without site-packages
     run = project.try_run(*bare, "-m", "stages.train", "bn")
     assert run.returncode == 1
-    assert re.fullmatch(r"\S+ has no psutil, pydantic, torch; activate \.venv .*\n", run.stderr)
+    assert re.fullmatch(r"\S+ has no filelock, pydantic, torch; activate \.venv .*\n", run.stderr)
 
 
 def test_interrupt_while_python_still_imports(project: Project) -> None:
@@ -75,22 +76,89 @@ def test_second_training_of_a_model_is_refused(
 
 
 @pytest.mark.parametrize("is_read", [True, False])
-@pytest.mark.parametrize("environment", ["", "DVC_STAGE=train-bn "])  # DVC sets it
-def test_training_ends_with_the_process_that_started_it(
-    environment: str, is_read: bool, project: Project
-) -> None:
-    script = f"{environment}{sys.executable} -m stages.train bn; true"
+def test_training_ends_with_the_process_that_started_it(is_read: bool, project: Project) -> None:
+    script = f"DVC_STAGE=train-bn {sys.executable} -m stages.train bn; true"  # DVC sets it
     starter = project.start("sh", "-c", script)
     wait_for(lambda: len(psutil.Process(starter.pid).children()) == 1)
     child = psutil.Process(starter.pid).children()[0]
-    wait_for(lambda: (project.folder / ".resume/bn.safetensors").exists())
+    wait_for(lambda: _epochs(project) > 0)
     if not is_read:
         starter.stderr.close()
     os.kill(starter.pid, signal.SIGKILL)  # not reaped before the training has ended
     wait_for(lambda: not child.is_running(), seconds=5)
     starter.wait()
     assert not is_read or "process that started it is gone" in starter.stderr.read()
-    (project.folder / ".resume/bn.safetensors").unlink()
+    _forget(project)
+
+
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])  # which may stay between the two
+@pytest.mark.parametrize("dead", ["dvc", "runner", "make"])
+def test_training_ends_with_what_runs_the_pipeline(dead: str, shell: str, project: Project) -> None:
+    project.write("small.mk", f"all:\n\t{sys.executable} -m stages.repro\n".encode())
+    command = {
+        "dvc": ("dvc", "repro", "--single-item", "train-bn"),
+        "runner": (sys.executable, "-m", "stages.repro"),
+        "make": ("make", "-f", "small.mk"),
+    }
+    top = project.start("env", f"SHELL={shell}", *command[dead])
+    wait_for(lambda: _epochs(project) > 0)
+    family = psutil.Process(top.pid).children(recursive=True)
+    assert any("stages.train" in process.cmdline() for process in family)
+    top.kill()
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+    top.communicate()
+    _forget(project)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nohup python -m stages.train bn",
+        "setsid python -m stages.train bn",
+        "dvc repro --single-item train-bn",
+    ],
+)
+def test_training_outlives_a_shell_that_has_left(command: str, project: Project) -> None:
+    shell = project.start("sh", "-c", f"{command} >log 2>&1 & echo $!")
+    family = [psutil.Process(int(shell.stdout.readline()))]
+    shell.wait()
+    wait_for(lambda: _epochs(project) > 0)
+    _check_that_it_goes_on(project)
+    for process in [*family, *family[0].children(recursive=True)]:
+        process.kill()
+    _forget(project)
+
+
+def test_training_of_a_container_whose_first_process_calls_dvc(project: Project) -> None:
+    namespace = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
+    if project.try_run(*namespace, "true").returncode:
+        pytest.skip("needs namespaces that any user may make")
+    code = "from dvc.repo import Repo; Repo().reproduce('train-bn', single_item=True)"
+    container = project.start(*namespace, "--kill-child", sys.executable, "-c", code)
+    wait_for(lambda: _epochs(project) > 0)
+    _check_that_it_goes_on(project)
+    container.kill()
+    container.communicate()
+    _forget(project)
+
+
+def _epochs(project: Project) -> int:
+    """Return how many epochs the training of bn that runs has done; 0 before it has begun."""
+    history = project.folder / "models/bn.history.csv"
+    has_begun = (project.folder / ".resume/bn.safetensors").exists() and history.exists()
+    return len(history.read_text().splitlines()) - 1 if has_begun else 0
+
+
+def _check_that_it_goes_on(project: Project) -> None:
+    """See that the training of bn lives longer than it takes to notice that it should not."""
+    time.sleep(2)
+    before = _epochs(project)
+    wait_for(lambda: _epochs(project) > before)
+
+
+def _forget(project: Project) -> None:
+    for path in (project.folder / ".resume").iterdir():
+        path.unlink()
 
 
 def test_training_that_dvc_left_before_it_began_ends_too(project: Project) -> None:
@@ -100,6 +168,7 @@ def test_training_that_dvc_left_before_it_began_ends_too(project: Project) -> No
     child = psutil.Process(int(starter.stdout.readline()))
     starter.wait()
     wait_for(lambda: not child.is_running(), seconds=30)
+    assert "process that started it is gone" in starter.stderr.read()
     assert not (project.folder / ".resume/bn.safetensors").exists()
 
 
@@ -130,3 +199,41 @@ def test_unknown_model(project: Project) -> None:
     output = project.run("python", "-m", "stages.train", "in", status=2)
     assert "invalid choice: 'in' (choose from" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
+def test_too_little_memory_is_one_line(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.set_param("validation_images", 50_000)
+    project.set_param("batch_size", 10_000)
+    project.run("python", "-m", "stages.prepare_data")
+    output = project.run("sh", "-c", "ulimit -v 5000000; python -m stages.train bn", status=1)
+    assert output == (
+        "train-bn: out of memory; end other programs, or try a smaller train.batch_size\n"
+    )
+
+
+def test_interrupt_waits_for_a_file_to_be_in_place(tmp_path: Path) -> None:
+    code = """
+import os, signal
+from pathlib import Path
+from stages.command import prepare_process
+from stages.files import write_bytes
+
+class Disk(type(Path())):  # on which Ctrl-C comes in the middle of a file
+    def write_bytes(self, content):
+        super().write_bytes(content[:1])
+        os.kill(os.getpid(), signal.SIGINT)
+        return super().write_bytes(content)
+
+prepare_process()
+write_bytes(Disk("file"), b"content")
+print("not interrupted")
+"""
+    environment = Project.environment() | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"content"

@@ -1,7 +1,14 @@
 import gzip
+import re
 import shutil
 import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -113,13 +120,60 @@ def test_parse_idx() -> None:
     ],
 )
 def test_bad_idx(content: bytes) -> None:
-    with pytest.raises(PipelineError, match=r"^small (is no IDX file|holds torch)"):
+    with pytest.raises(
+        PipelineError, match=r"^small is no IDX file of bytes \[2, 3\]: .*; restore it with"
+    ):
         parse_idx(content, SMALL)
 
 
 def test_nothing_is_downloaded_when_all_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     download_missing(RAW)
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def mirror() -> Iterator[str]:
+    """The address of a server of this machine that has MNIST's files."""
+    handler = partial(SimpleHTTPRequestHandler, directory=RAW)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def _download(folder: Path, mirror: str, limit: str) -> subprocess.CompletedProcess[str]:
+    """Download into ``folder`` with TMPDIR beside it, where a file has at most ``limit`` KiB."""
+    code = f"""
+from pathlib import Path
+from torchvision.datasets import MNIST
+from stages.command import run_as_command
+from stages.mnist import download_missing
+MNIST.mirrors = ["{mirror}"]
+run_as_command("prepare-data", lambda: download_missing(Path("raw")))
+"""
+    environment = Project.environment() | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
+    (folder / "tmp").mkdir()
+    command = ["bash", "-c", f'ulimit -f {limit}; exec "$0" -c "$1"', sys.executable, code]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_download(tmp_path: Path, mirror: str) -> None:
+    assert _download(tmp_path, mirror, "unlimited").returncode == 0
+    for file in TRAIN_FILES + TEST_FILES:
+        name = f"{file.name}.gz"
+        assert (tmp_path / "raw" / name).read_bytes() == (RAW / name).read_bytes()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_download_without_space_names_the_folder(tmp_path: Path, mirror: str) -> None:
+    run = _download(tmp_path, mirror, "500")
+    assert run.returncode == 1
+    assert re.fullmatch(
+        r"prepare-data: raw/train-images-idx3-ubyte.gz is missing and MNIST cannot be downloaded "
+        rf"into {tmp_path}/tmp/\S+ \(.*File too large.*\); restore it .* with TMPDIR set .*\n",
+        run.stderr,
+    )
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_missing_file_without_a_network(tmp_path: Path) -> None:
