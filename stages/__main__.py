@@ -14,7 +14,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import psutil
+from filelock import FileLock
 
 from stages.core.errors import PipelineError
 from stages.core.machine import count_workers
@@ -29,6 +32,7 @@ from stages.core.process import (
 )
 from stages.model.saved_state import forget_finished_trainings
 
+_USERS = Path(".dvc/tmp/rwlock")
 # What DVC says after every stage, and of a part as if it were all: left out but at the end.
 _HINTS = (
     *("To track the changes", "\tgit add", "To enable auto staging", "\tdvc config", "Use `dvc"),
@@ -46,6 +50,7 @@ def main() -> None:
         end_with(os.getppid())
     children = _Children()
     on_interrupt(lambda *_: children.end_and_leave())
+    _forget_ended_users()
     _check(children.run("repro", "prepare-data", tag=""), "prepare-data")
     stale = _stale_trainings()
     workers = count_workers(params.train, len(stale))
@@ -58,6 +63,32 @@ def main() -> None:
 def _have_stages_use_this_python() -> None:
     """Have DVC find this Python where dvc.yaml says `python`."""
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def _forget_ended_users() -> None:
+    """Remove DVC's list of who uses which files where it is cut off or of no living `dvc`.
+
+    DVC leaves it empty if it is ended while writing it, and can never read it again. It also takes
+    any process for a user that ended, if it has the same number: after a container's end, say.
+    """
+    with FileLock(_USERS.with_name("rwlock.lock")):  # DVC holds it while it reads and writes
+        with suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
+            users = json.loads(_USERS.read_bytes())
+            readers = [user for path in users.get("read", {}).values() for user in path]
+            if any(map(_is_running, [*readers, *users.get("write", {}).values()])):
+                return
+        _USERS.unlink(missing_ok=True)
+
+
+def _is_running(user: dict[str, Any]) -> bool:
+    """Say whether a process of the number of ``user`` runs with the same arguments."""
+    try:
+        command = psutil.Process(user["pid"]).cmdline()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # another person's
+        return True
+    return " ".join(command).endswith(user["cmd"].partition(" ")[2])
 
 
 def _check(status: int, what: str) -> None:

@@ -1,5 +1,6 @@
 """Stages as processes: their exit status, their one line, their one writer, their starter."""
 
+import json
 import os
 import re
 import signal
@@ -139,6 +140,34 @@ def test_training_of_a_container_whose_first_process_calls_dvc(project: Project)
     _check_that_it_goes_on(project)
     container.kill()
     container.communicate()
+    _forget(project)
+
+
+@pytest.mark.parametrize("is_cut_off", [True, False])
+def test_files_are_not_held_by_a_dvc_that_has_ended(is_cut_off: bool, tmp_path: Path) -> None:
+    """What DVC leaves if it is killed as it notes them; or in a container, of other PIDs."""
+    project = Project(tmp_path)
+    project.make_small(epochs=1000)
+    holder = {"pid": os.getppid(), "cmd": "dvc repro some-stage"}
+    notes = {"write": {str(tmp_path / "data/prepared"): holder}, "read": {}}
+    (tmp_path / ".dvc/tmp").mkdir(exist_ok=True)
+    project.write(".dvc/tmp/rwlock", b"" if is_cut_off else json.dumps(notes).encode())
+    assert project.try_run("dvc", "repro", "prepare-data").returncode == 255
+    run = project.start(sys.executable, "-m", "stages.repro")
+    wait_for(lambda: _epochs(project) > 0)
+    run.send_signal(signal.SIGINT)
+    output, error = run.communicate(timeout=30)
+    assert "busy" not in output + error
+    assert error == "repro: interrupted\n"
+
+
+def test_files_that_a_living_dvc_holds_stay_held(project: Project) -> None:
+    dvc = project.start("dvc", "repro", "--single-item", "train-bn")
+    wait_for(lambda: _epochs(project) > 0)
+    output = project.run(sys.executable, "-m", "stages.repro", status=1)
+    assert re.search(rf"is busy, it is being blocked by:\s+\(PID {dvc.pid}\)", output)
+    os.killpg(dvc.pid, signal.SIGINT)
+    dvc.communicate()
     _forget(project)
 
 

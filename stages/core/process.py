@@ -13,8 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from filelock import FileLock, Timeout
-
 from stages.core.errors import PipelineError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -133,6 +131,8 @@ def _only_writer(stage: str) -> Iterator[None]:
     Raises:
         PipelineError: another process has held it for ten seconds.
     """
+    from filelock import FileLock, Timeout  # slow: Ctrl-C is handled before
+
     _LOCKS.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(_LOCKS / f"{stage}.lock", timeout=_LOCK_WAIT_SECONDS):
