@@ -98,7 +98,7 @@ def test_training_ends_with_what_runs_the_pipeline(dead: str, shell: str, projec
     project.write("small.mk", f"all:\n\t{sys.executable} -m stages.repro\n".encode())
     command = {
         "dvc": ("dvc", "repro", "--single-item", "train-bn"),
-        "runner": (sys.executable, "-m", "stages.repro"),
+        "runner": (sys.executable, "-m", "stages"),
         "make": ("make", "-f", "small.mk"),
     }
     top = project.start("env", f"SHELL={shell}", *command[dead])
@@ -153,7 +153,7 @@ def test_files_are_not_held_by_a_dvc_that_has_ended(is_cut_off: bool, tmp_path: 
     (tmp_path / ".dvc/tmp").mkdir(exist_ok=True)
     project.write(".dvc/tmp/rwlock", b"" if is_cut_off else json.dumps(notes).encode())
     assert project.try_run("dvc", "repro", "prepare-data").returncode == 255
-    run = project.start(sys.executable, "-m", "stages.repro")
+    run = project.start(sys.executable, "-m", "stages")
     wait_for(lambda: _epochs(project) > 0)
     run.send_signal(signal.SIGINT)
     output, error = run.communicate(timeout=30)
@@ -164,7 +164,7 @@ def test_files_are_not_held_by_a_dvc_that_has_ended(is_cut_off: bool, tmp_path: 
 def test_files_that_a_living_dvc_holds_stay_held(project: Project) -> None:
     dvc = project.start("dvc", "repro", "--single-item", "train-bn")
     wait_for(lambda: _epochs(project) > 0)
-    output = project.run(sys.executable, "-m", "stages.repro", status=1)
+    output = project.run(sys.executable, "-m", "stages", status=1)
     assert re.search(rf"is busy, it is being blocked by:\s+\(PID {dvc.pid}\)", output)
     os.killpg(dvc.pid, signal.SIGINT)
     dvc.communicate()
@@ -246,7 +246,7 @@ def test_interrupt_waits_for_a_file_to_be_in_place(tmp_path: Path) -> None:
     code = """
 import os, signal
 from pathlib import Path
-from stages.command import prepare_process
+from stages.core.process import prepare_process
 from stages.files import write_bytes
 
 class Disk(type(Path())):  # on which Ctrl-C comes in the middle of a file

@@ -120,7 +120,7 @@ def test_a_row_that_is_killed_each_time_costs_no_other(project: Project) -> None
     """As the kernel does to one that takes more memory than there is."""
     rows = "bn,0,1000\ngn,0,1\nln,0,1\n"
     (project.folder / "d.csv").write_text(f"model,seed,train.epochs\n{rows}")
-    study = project.start("python", "-m", "stages.study", "d.csv")
+    study = project.start("python", "-m", "stages.studies", "d.csv")
     parent = psutil.Process(study.pid)
     for _ in range(2):  # beside others, then alone
         wait_for(lambda: _workers(parent, seconds=3))
@@ -144,7 +144,7 @@ def test_a_row_that_is_killed_each_time_costs_no_other(project: Project) -> None
 def test_a_row_with_too_little_memory_costs_no_other(project: Project) -> None:
     columns = "model,seed,train.batch_size,data.validation_images"
     (project.folder / "m.csv").write_text(f"{columns}\nbn,0,10000,50000\nln,0,64,59000\n")
-    study = "ulimit -v 5000000; python -m stages.study m.csv"
+    study = "ulimit -v 5000000; python -m stages.studies m.csv"
     output = project.run("sh", "-c", study, status=1)
     assert output.splitlines()[-1] == (
         "study: 1 of 2 trainings failed: bn seed 0 train.batch_size 10000 "
@@ -157,7 +157,7 @@ def test_a_row_with_too_little_memory_costs_no_other(project: Project) -> None:
 
 def test_study_outlives_the_shell_that_started_it(project: Project) -> None:
     (project.folder / "n.csv").write_text("model,seed\nbn,0\n")
-    script = "nohup python -m stages.study n.csv >n.log 2>&1 &"
+    script = "nohup python -m stages.studies n.csv >n.log 2>&1 &"
     project.run("sh", "-c", script)
     wait_for(lambda: _rows(project.folder / "n.csv")[0].get("validation_accuracy"))
 

@@ -117,7 +117,7 @@ def _interrupt(project: Project, seconds: float) -> str:
 
     A terminal's Ctrl-C reaches the process group in the foreground: the runner's own.
     """
-    run = project.start(sys.executable, "-m", "stages.repro")
+    run = project.start(sys.executable, "-m", "stages")
     time.sleep(seconds)
     os.killpg(run.pid, signal.SIGINT)
     give_up_at = time.monotonic() + 5
