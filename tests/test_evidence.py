@@ -10,13 +10,14 @@ from stages.core.errors import PipelineError
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
 from stages.evaluation.metrics import Metrics
-from stages.reporting.claims import answer, judge
+from stages.reporting.claims import answer, judge, tell_of_sign_flips
 from stages.reporting.evidence import Evidence, compare_by_images, compare_by_seeds
 from stages.reporting.failures import explain_failure
 from stages.reporting.mistakes import Guesses, read_off
 from stages.reporting.studies import Seeds, describe_seeds, read_seeds
 from tests.conftest import change
 
+MARGIN = 0.001
 LEVEL = [0.9960, 0.9961, 0.9959, 0.9962, 0.9960]
 
 
@@ -33,22 +34,25 @@ def _by_seeds(**shifts: float) -> Evidence:
         basis="over 5 seeds each",
         test_accuracy={m: sum(values) / 5 for m, values in accuracy.items()},
         accuracy_gap={m: sum(values) / 5 for m, values in gap.items()},
-        by_accuracy=compare_by_seeds(accuracy),
-        by_gap=compare_by_seeds(gap),
+        by_accuracy=compare_by_seeds(accuracy, MARGIN),
+        by_gap=compare_by_seeds(gap, MARGIN),
+        margin=MARGIN,
+        num_seeds=5,
     )
 
 
-def _verdicts(evidence: Evidence) -> dict[str, bool]:
-    return {claim.statement: claim.is_supported for claim in judge(evidence)}
+def _verdicts(evidence: Evidence) -> dict[str, str]:
+    return {claim.subject: claim.verdict for claim in judge(evidence)}
 
 
 def test_no_claim_is_supported_by_chance_differences() -> None:
     evidence = _by_seeds()
-    assert not any(_verdicts(evidence).values())
+    assert set(_verdicts(evidence).values()) == {"not supported", "equal within 0.1 points"}
     text = answer(evidence)
-    assert text.startswith("Use any of the three: no difference of test accuracy is shown, and")
+    assert text.startswith(
+        "Use any of the three: in test accuracy they are equal within 0.1 points, and"
+    )
     assert "Over 5 seeds each: bn 99.606 %" in text
-    assert "seeds of each" in text
     ends = [end for x in evidence.by_accuracy for end in (x.interval.low, x.interval.high)]
     assert f"none is larger than {100 * max(map(abs, ends)):.3f} points on these images" in text
 
@@ -56,11 +60,11 @@ def test_no_claim_is_supported_by_chance_differences() -> None:
 def test_one_clearly_better_model() -> None:
     evidence = _by_seeds(gn=0.002)
     verdicts = _verdicts(evidence)
-    assert verdicts["gn has the best test accuracy"]
-    assert verdicts["gn has the smallest train-test gap"]
-    assert verdicts["bn and gn differ in test accuracy"]
-    assert verdicts["gn and ln differ in test accuracy"]
-    assert not verdicts["bn and ln differ in test accuracy"]
+    assert verdicts["gn has the best test accuracy"] == "supported"
+    assert verdicts["gn has the smallest train-test gap"] == "supported"
+    assert verdicts["test accuracy of bn and gn"] == "differ"
+    assert verdicts["test accuracy of gn and ln"] == "differ"
+    assert verdicts["test accuracy of bn and ln"] == "equal within 0.1 points"
     assert answer(evidence).startswith("Use gn. Over 5 seeds each: ")
 
 
@@ -68,8 +72,8 @@ def test_one_clearly_worse_model() -> None:
     evidence = _by_seeds(ln=-0.002)
     verdicts = _verdicts(evidence)
     best = max(("bn", "gn"), key=evidence.test_accuracy.get)
-    assert not verdicts[f"{best} has the best test accuracy"]
-    assert verdicts["ln overfits most (largest gap)"]
+    assert verdicts[f"{best} has the best test accuracy"] == "not supported"
+    assert verdicts["ln overfits most (largest gap)"] == "supported"
     text = answer(evidence)
     assert text.startswith("Use bn or gn. ")
     assert "between bn and gn no difference of test accuracy is shown" in text
@@ -83,17 +87,41 @@ def test_a_difference_between_the_others_is_told() -> None:
         "ln": [0.9951, 0.9951, 0.9952, 0.9952, 0.9951],
     }
     means = {model: sum(values) / 5 for model, values in accuracy.items()}
-    compared = compare_by_seeds(accuracy)
+    compared = compare_by_seeds(accuracy, MARGIN)
     text = answer(Evidence("seeds", "over 5 seeds each", means, means, compared, compared))
     assert text.startswith("Use bn or gn. ")
     assert "gn is 0.104 points above ln" in text
+
+
+def test_three_verdicts_of_a_pair() -> None:
+    """Twelve seeds, of which bn and gn differ by little, bn and ln by much or by who knows what."""
+    noise = [0, 1, -1, 2, -2, 1, 0, -1, 1, -1, 2, -2]
+    bn = [0.9960 + n * 1e-5 for n in noise]
+    gn = [x + 2e-4 + (i % 3) * 1e-5 for i, x in enumerate(bn)]
+    ln = [x + (-1) ** i * 4e-3 + (i % 4) * 1e-4 for i, x in enumerate(bn)]
+    compared = compare_by_seeds({"bn": bn, "gn": gn, "ln": ln}, MARGIN)
+    means = {"bn": 0.996, "gn": 0.9962, "ln": 0.9962}
+    by = {"margin": MARGIN, "num_seeds": 12}
+    evidence = Evidence("seeds", "over 12 seeds each", means, means, compared, compared, **by)
+    pairs = {claim.subject: claim for claim in judge(evidence)[3:]}
+    assert pairs["test accuracy of bn and gn"].verdict == "differ"
+    assert pairs["test accuracy of bn and gn"].reason.endswith(", which is less than 0.1 points")
+    assert pairs["test accuracy of bn and ln"].verdict == "not settled"
+    assert tell_of_sign_flips(evidence).endswith("agree on every pair.")
+    (bn_gn, *_) = compared
+    assert bn_gn.p_sign_flips == pytest.approx(3 * 2 / 2**12)  # times 3 for the three pairs
+    within = dataclasses.replace(bn_gn, p_value=0.2)
+    undecided = dataclasses.replace(evidence, by_accuracy=[within])
+    assert tell_of_sign_flips(undecided).endswith("disagree on bn and gn.")
+    few = dataclasses.replace(evidence, num_seeds=6)
+    assert tell_of_sign_flips(few).startswith("The exact sign-flip test cannot show any")
 
 
 def test_interval_of_a_difference_is_that_of_the_paired_seeds() -> None:
     """Differences 2, 1, 3 times 1e-4: mean 2, deviation 1, t(1 - 0.025 / 3, 2), / sqrt(3)."""
     base = [0.995, 0.995, 0.995]
     better = [0.9952, 0.9951, 0.9953]
-    (bn_gn, *_) = compare_by_seeds({"bn": better, "gn": base, "ln": base})
+    (bn_gn, *_) = compare_by_seeds({"bn": better, "gn": base, "ln": base}, MARGIN)
     assert bn_gn.interval.low == pytest.approx((2 - 7.64892 / 3**0.5) * 1e-4, rel=1e-4)
     assert bn_gn.interval.high == pytest.approx((2 + 7.64892 / 3**0.5) * 1e-4, rel=1e-4)
 
@@ -141,9 +169,9 @@ def test_one_run_says_nothing_of_the_gap() -> None:
         by_gap=[],
     )
     verdicts = _verdicts(evidence)
-    assert not verdicts["bn has the smallest train-test gap"]
-    assert not verdicts["ln overfits most (largest gap)"]
-    assert verdicts["bn has the best test accuracy"]
+    assert verdicts["bn has the smallest train-test gap"] == "not supported"
+    assert verdicts["ln overfits most (largest gap)"] == "not supported"
+    assert verdicts["bn has the best test accuracy"] == "supported"
 
 
 def test_a_few_test_images_between_models_prove_nothing() -> None:
@@ -241,7 +269,7 @@ def test_models_that_did_not_learn(
 def test_the_answer_leads_with_failures_and_compares_the_rest() -> None:
     accuracy = {"gn": [x + 0.002 for x in LEVEL], "ln": [*LEVEL[1:], LEVEL[0]]}
     means = {model: sum(values) / 5 for model, values in accuracy.items()}
-    compared = compare_by_seeds(accuracy)
+    compared = compare_by_seeds(accuracy, MARGIN)
     assert [(x.first, x.second) for x in compared] == [("gn", "ln")]
     evidence = Evidence("seeds", "over 5 seeds each", means, means, compared, compared)
     text = answer(evidence, {"bn": "its test loss is 9"})

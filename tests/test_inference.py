@@ -14,7 +14,9 @@ from stages.reporting.inference import (
     count_needed_seeds,
     mean_interval,
     p_of_disagreements,
+    p_of_equivalence,
     p_of_mean_difference,
+    p_of_sign_flips,
     proportion_interval,
 )
 from stages.reporting.mistakes import bin_by_confidence, calibration_error, read_off
@@ -62,6 +64,42 @@ def test_paired_test_on_students_sleep_data() -> None:
     assert p_of_mean_difference(differences) == pytest.approx(0.002833, abs=1e-6)
     interval = mean_interval(differences, num_intervals=1)
     assert (interval.low, interval.high) == pytest.approx((-2.4598858, -0.7001142))
+
+
+def test_equivalence_is_an_interval_of_90_percent_within_the_margin() -> None:
+    """Schuirmann 1987: p is below 5 % just where the 90 % interval lies inside of the margin."""
+    differences = [0.2, -0.1, 0.4, 0.3, -0.2, 0.1, 0.0, 0.2]
+    mean, deviation = np.mean(differences), np.std(differences, ddof=1)
+    reach = mean + 1.894578605 * deviation / 8**0.5  # t(0.95, 7), from a table
+    assert p_of_equivalence(differences, reach) == pytest.approx(0.05, abs=1e-6)
+    mirrored = [-x for x in differences]
+    assert p_of_equivalence(mirrored, reach) == pytest.approx(0.05, abs=1e-6)
+    assert p_of_equivalence(differences, 1.01 * reach) < 0.05 < p_of_equivalence(differences, 0.1)
+    assert p_of_equivalence([0.1, 0.1, 0.1], 1) == 1
+
+
+def test_sign_flips_on_darwins_maize() -> None:
+    """Fisher 1935, section 21: of 32,768 choices of signs 1,726 are as extreme, p = 0.0527."""
+    eighths = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+    assert p_of_sign_flips([x / 8 for x in eighths]) == pytest.approx(1726 / 32768, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 12])
+def test_sign_flips_by_trying_them_all(size: int) -> None:
+    numbers = np.random.default_rng(size).integers(-40, 60, size)
+    sums = [
+        abs(sum(s * n for s, n in zip(signs, numbers, strict=True)))
+        for signs in product((1, -1), repeat=size)
+    ]
+    expected = np.mean([one >= abs(sum(numbers)) for one in sums])
+    assert p_of_sign_flips([n * 1e-4 for n in numbers]) == expected
+
+
+def test_sign_flips_of_twenty() -> None:
+    """All positive: only all signs alike are as extreme, which is two of 2^20 choices."""
+    differences = [0.0001 * i for i in range(1, 21)]
+    assert p_of_sign_flips(differences) == 2 / 2**20
+    assert p_of_sign_flips([0.0003, -0.0001, -0.0002]) == 1
 
 
 def test_intervals_that_hold_at_once() -> None:

@@ -9,15 +9,15 @@ from stages.reporting.evidence import Comparison, Evidence
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement that people would like to make, and whether the evidence supports it."""
+    """What people would like to say, the verdict of the evidence on it, and its reason."""
 
-    statement: str
-    is_supported: bool
+    subject: str
+    verdict: str
     reason: str
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Judge the claims that the present values suggest, and that each pair differs."""
+    """Judge the claims that the present values suggest, and how each pair compares."""
     if len(evidence.test_accuracy) < 2:
         return []
     by_accuracy, by_gap = evidence.by_accuracy, evidence.by_gap
@@ -26,9 +26,9 @@ def judge(evidence: Evidence) -> list[Claim]:
     largest = max(evidence.accuracy_gap, key=evidence.accuracy_gap.__getitem__)
     pairs = [
         Claim(
-            f"{x.first} and {x.second} differ in test accuracy",
-            x.is_shown,
-            _describe(x, evidence.unit),
+            f"test accuracy of {x.first} and {x.second}",
+            _judge_pair(x, evidence),
+            _describe(x, evidence),
         )
         for x in by_accuracy
     ]
@@ -43,26 +43,55 @@ def judge(evidence: Evidence) -> list[Claim]:
 def _judge_extreme(statement: str, model: str, comparisons: list[Comparison]) -> Claim:
     """Judge that ``model`` stands apart from both others."""
     if not comparisons:
-        return Claim(statement, False, "one run of each model cannot tell; several seeds can")
+        return Claim(
+            statement, "not supported", "one run of each model cannot tell; several seeds can"
+        )
     with_model = [x for x in comparisons if model in (x.first, x.second)]
     reasons = [
         f"{'apart from' if x.is_shown else 'no difference shown from'} "
         f"{x.second if x.first == model else x.first} ({format_p(x.p_value)})"
         for x in with_model
     ]
-    return Claim(statement, all(x.is_shown for x in with_model), "; ".join(reasons))
+    is_supported = all(x.is_shown for x in with_model)
+    verdict = "supported" if is_supported else "not supported"
+    return Claim(statement, verdict, "; ".join(reasons))
 
 
-def _describe(comparison: Comparison, unit: str) -> str:
-    lead = describe_difference(comparison)
-    return (
-        lead if comparison.is_shown else f"no difference shown: {lead}{_needed(comparison, unit)}"
-    )
+def _judge_pair(comparison: Comparison, evidence: Evidence) -> str:
+    """Say that two models differ, are equal, or that neither is settled."""
+    if comparison.is_shown:
+        return "differ"
+    return _equal_within(evidence) if comparison.is_equal else "not settled"
+
+
+def _equal_within(evidence: Evidence) -> str:
+    return f"equal within {_margin(evidence)}"
+
+
+def _margin(evidence: Evidence) -> str:
+    return f"{100 * evidence.margin:g} points"
+
+
+def _describe(comparison: Comparison, evidence: Evidence) -> str:
+    found = describe_difference(comparison)
+    if comparison.is_shown:
+        return f"{found}{_though_small(comparison, evidence)}"
+    if comparison.is_equal:
+        p = format_p(comparison.p_equivalence)
+        return f"{found}; a difference of {_margin(evidence)} or more is ruled out ({p})"
+    return f"no difference shown: {found}{_needed(comparison, evidence.unit)}"
+
+
+def _though_small(comparison: Comparison, evidence: Evidence) -> str:
+    """Add that a difference, though shown, is shown to be small."""
+    return f", which is less than {_margin(evidence)}" if comparison.is_equal else ""
 
 
 def describe_difference(comparison: Comparison) -> str:
     """Say in words how far the better model is above the other, and how likely by chance."""
     p = format_p(comparison.p_value)
+    if comparison.p_sign_flips is not None:
+        p += f", by sign flips {format_p(comparison.p_sign_flips)}"
     if comparison.difference == 0:
         return f"{comparison.first} and {comparison.second} are equal ({p})"
     ahead, behind = comparison.first, comparison.second
@@ -130,7 +159,7 @@ def _recommend(evidence: Evidence) -> str:
         else ""
     )
     basis = f"{evidence.basis[0].upper()}{evidence.basis[1:]}"
-    leads = " and ".join(map(describe_difference, shown))
+    leads = " and ".join(describe_difference(x) + _though_small(x, evidence) for x in shown)
     if len(level) == 1:
         return f"Use {best}. {basis}: {accuracies}; {leads}.{caution}"
     if behind:
@@ -139,11 +168,31 @@ def _recommend(evidence: Evidence) -> str:
             f"{' and '.join(level)} no difference of test accuracy is shown.{caution}"
         )
     widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
+    if all(x.is_equal for x in evidence.by_accuracy):
+        return (
+            f"Use {_any_of(level)}: in test accuracy they are {_equal_within(evidence)}"
+            f"{_bound(evidence)}. {basis}: {accuracies}; {describe_difference(widest)}."
+        )
     return (
         f"Use {_any_of(level)}: no difference of test accuracy is shown{_bound(evidence)}. "
         f"{basis}: {accuracies}; {describe_difference(widest)}"
         f"{_needed(widest, evidence.unit)}.{caution}"
     )
+
+
+def tell_of_sign_flips(evidence: Evidence) -> str:
+    """Say whether the exact test and Student's agree on the pairs' test accuracies."""
+    if not evidence.num_seeds or not evidence.by_accuracy:
+        return ""
+    if not evidence.can_flips_show:
+        return (
+            f"The exact sign-flip test cannot show any difference with {evidence.num_seeds} seeds, "
+            "however large."
+        )
+    if not evidence.disagreements:
+        return "The exact sign-flip test and Student's test agree on every pair."
+    pairs = ", ".join(f"{x.first} and {x.second}" for x in evidence.disagreements)
+    return f"The exact sign-flip test and Student's test disagree on {pairs}."
 
 
 def _any_of(models: Sequence[str]) -> str:

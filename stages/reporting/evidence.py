@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
 
-from stages.core.params import MODELS
 from stages.reporting.inference import (
     LEVEL,
     Interval,
@@ -14,7 +13,9 @@ from stages.reporting.inference import (
     count_needed_seeds,
     mean_interval,
     p_of_disagreements,
+    p_of_equivalence,
     p_of_mean_difference,
+    p_of_sign_flips,
 )
 from stages.reporting.mistakes import Guesses
 from stages.reporting.results import Results
@@ -32,11 +33,19 @@ class Comparison:
     interval: Interval | None
     p_value: float
     needed: int | None  # seeds or images that would show a difference of this size
+    # Of several seeds alone, corrected as the first: of two one-sided tests, of sign flips.
+    p_equivalence: float = 1.0
+    p_sign_flips: float | None = None
 
     @property
     def is_shown(self) -> bool:
         """Whether the difference is more than chance explains."""
         return self.p_value < LEVEL
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the difference is shown to be smaller than the margin of equivalence."""
+        return self.p_equivalence < LEVEL
 
 
 @dataclass(frozen=True)
@@ -49,10 +58,29 @@ class Evidence:
     accuracy_gap: dict[str, float]
     by_accuracy: list[Comparison]
     by_gap: list[Comparison]  # empty where there is one run of each model
+    margin: float = 0.0  # a fraction: models that differ by less count as equal
+    num_seeds: int = 0
+
+    @property
+    def disagreements(self) -> list[Comparison]:
+        """The pairs of which the sign flips say something else than Student's test."""
+        return [
+            x
+            for x in self.by_accuracy
+            if x.p_sign_flips is not None and (x.p_sign_flips < LEVEL) != x.is_shown
+        ]
+
+    @property
+    def can_flips_show(self) -> bool:
+        """Whether there are enough seeds for sign flips to show any difference at all."""
+        return len(self.by_accuracy) * 2 / 2**self.num_seeds < LEVEL
 
 
-def weigh(results: Results, seeds: Seeds | None, models: Sequence[str] = tuple(MODELS)) -> Evidence:
-    """Compare ``models`` by several seeds where there are, else by the images of one run."""
+def weigh(results: Results, seeds: Seeds | None, models: Sequence[str], margin: float) -> Evidence:
+    """Compare ``models`` by several seeds where there are, else by the images of one run.
+
+    ``margin`` is the fraction within which they count as equal.
+    """
     if seeds is None:
         return Evidence(
             unit="images",
@@ -67,8 +95,10 @@ def weigh(results: Results, seeds: Seeds | None, models: Sequence[str] = tuple(M
         basis=f"over {len(seeds.seeds)} seeds each",
         test_accuracy={m: mean(seeds.test_accuracy[m]) for m in models},
         accuracy_gap={m: mean(seeds.accuracy_gap[m]) for m in models},
-        by_accuracy=compare_by_seeds({m: seeds.test_accuracy[m] for m in models}),
-        by_gap=compare_by_seeds({m: seeds.accuracy_gap[m] for m in models}),
+        by_accuracy=compare_by_seeds({m: seeds.test_accuracy[m] for m in models}, margin),
+        by_gap=compare_by_seeds({m: seeds.accuracy_gap[m] for m in models}, margin),
+        margin=margin,
+        num_seeds=len(seeds.seeds),
     )
 
 
@@ -100,11 +130,12 @@ def _compare_images(
     )
 
 
-def compare_by_seeds(values: dict[str, list[float]]) -> list[Comparison]:
-    """Compare means pair by pair; runs with the same seed are paired (Student's paired test).
+def compare_by_seeds(values: Mapping[str, list[float]], margin: float) -> list[Comparison]:
+    """Compare means pair by pair; runs with the same seed are paired.
 
     Args:
-        values: by model, one for each seed, in the same order.
+        values: fractions by model, one for each seed, in the same order.
+        margin: the fraction within which two models count as equal.
     """
     pairs = list(combinations(values, 2))
     differences = [
@@ -112,7 +143,10 @@ def compare_by_seeds(values: dict[str, list[float]]) -> list[Comparison]:
         [round(a - b, 9) for a, b in zip(values[first], values[second], strict=True)]
         for first, second in pairs
     ]
-    p_values = correct_for_number([p_of_mean_difference(x) for x in differences])
+    p_values, of_equivalence, of_sign_flips = (
+        correct_for_number([test(x) for x in differences])
+        for test in (p_of_mean_difference, lambda x: p_of_equivalence(x, margin), p_of_sign_flips)
+    )
     return [
         Comparison(
             first,
@@ -121,6 +155,10 @@ def compare_by_seeds(values: dict[str, list[float]]) -> list[Comparison]:
             interval=mean_interval(x, len(pairs)),
             p_value=p_value,
             needed=count_needed_seeds(x, len(pairs)),
+            p_equivalence=p_equivalence,
+            p_sign_flips=p_sign_flips,
         )
-        for (first, second), x, p_value in zip(pairs, differences, p_values, strict=True)
+        for (first, second), x, p_value, p_equivalence, p_sign_flips in zip(
+            pairs, differences, p_values, of_equivalence, of_sign_flips, strict=True
+        )
     ]

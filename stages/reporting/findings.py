@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stages.core.params import MODELS, Params
-from stages.reporting.claims import Claim, answer, describe_difference, judge
+from stages.reporting.claims import Claim, answer, describe_difference, judge, tell_of_sign_flips
 from stages.reporting.evidence import Evidence, compare_by_images, weigh
 from stages.reporting.failures import find_failures
 from stages.reporting.inference import Interval, proportion_interval
@@ -36,6 +36,7 @@ class Findings:
     evidence: Evidence
     answer: str
     claims: list[Claim]
+    of_sign_flips: str  # whether they agree with Student's test, "" without seeds
     of_one_run: str  # what the images alone show of the networks of one run
     software: dict[str, str]  # that trained the models
     packages: dict[str, str]  # that made the report
@@ -50,7 +51,7 @@ def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
     """
     failures = find_failures(results, seeds)
     learned = [model for model in MODELS if model not in failures]
-    evidence = weigh(results, seeds, learned)
+    evidence = weigh(results, seeds, learned, params.report.equivalence_margin / 100)
     compared = compare_by_images({model: results.guesses[model] for model in learned})
     mistakes = {model: find_mistakes(guesses) for model, guesses in results.guesses.items()}
     return Findings(
@@ -64,6 +65,7 @@ def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
         evidence=evidence,
         answer=answer(evidence, failures),
         claims=judge(evidence),
+        of_sign_flips=tell_of_sign_flips(evidence),
         of_one_run="; ".join(map(describe_difference, compared)),
         software=_join_software(results.software),
         packages=describe_report(),
