@@ -1,6 +1,7 @@
 """What DVC adds: a full run's time outside its stages, and that of commands with nothing to do."""
 
 import csv
+import shlex
 import statistics
 import sys
 import tempfile
@@ -41,7 +42,8 @@ def measure_overhead() -> Overhead:
         witness = Path(folder, ".dvc/tmp/witness.py")
         witness.parent.mkdir(parents=True, exist_ok=True)
         witness.write_text(_WITNESS.format(log=str(log)))
-        _replace_all(Path(folder, "dvc.yaml"), "cmd: python ", f"cmd: {sys.executable} {witness} ")
+        watched = shlex.join(["exec", sys.executable, str(witness)])
+        _replace_all(Path(folder, "dvc.yaml"), "exec python ", f"{watched} ")
         seconds = time_call(lambda: project.run("python", "-m", "stages"))
         rows = list(csv.reader(log.read_text().splitlines()))
         stages = [(float(start), float(end)) for _, start, end, _ in rows]
