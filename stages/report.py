@@ -21,6 +21,8 @@ def main() -> None:
     _let_warnings_pass()
     params = load_params()
     findings = find(params, read_results(params), read_seeds(params))
+    for model, reason in findings.failures.items():
+        print(f"{model} did not learn: {reason}")
     pictures = draw_pictures(findings)
     dots_per_inch = params.report.dots_per_inch
     # All is made before anything is written: there is a whole report, or the old one.

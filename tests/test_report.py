@@ -83,8 +83,8 @@ def _observed(has_running_statistics: bool) -> Observed:
     )
 
 
-def _report(folder: Path, **environment: str) -> dict[str, str]:
-    """Run the stage; return the digest of each file that it writes."""
+def _run(folder: Path, **environment: str) -> str:
+    """Run the stage; return what it prints."""
     result = subprocess.run(
         [sys.executable, "-m", "stages.report"],
         cwd=folder,
@@ -93,6 +93,12 @@ def _report(folder: Path, **environment: str) -> dict[str, str]:
         text=True,
     )
     assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def _report(folder: Path, **environment: str) -> dict[str, str]:
+    """Run the stage; return the digest of each file that it writes."""
+    _run(folder, **environment)
     files = [*folder.glob("reports/figures/*"), *folder.glob("reports/[ri]*.*")]
     assert len(files) == 23
     return {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in files}
@@ -131,7 +137,8 @@ def test_a_model_that_did_not_learn_is_no_finding(folder: Path, test_split: Spli
         lines = history_path(model).read_text().splitlines(keepends=True)
         history_path(model).write_text("".join(lines[:2]))
     _make_up_scores("bn", test_split.labels, 5800)
-    _report(folder)
+    printed = _run(folder)
+    assert printed == ("bn did not learn: its final weights get 42.00 % of the test images right\n")
     answer, claims = _answer_and_claims()
     assert answer.startswith("> bn did not learn: its final weights get 42.00 % of the test images")
     assert " Use gn. On the same 10,000 test images, one run each: gn 99.700 %, ln" in answer

@@ -33,6 +33,7 @@ class Findings:
     overlaps: dict[tuple[str, ...], list[Mistake]]  # by the models that get the image wrong
     seeds: Seeds | None
     about_seeds: str  # what is amiss with them, "" if nothing
+    failures: dict[str, str]  # why models did not learn, by model
     evidence: Evidence
     answer: str
     claims: list[Claim]
@@ -62,6 +63,7 @@ def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
         overlaps=find_overlaps(mistakes),
         seeds=seeds,
         about_seeds=describe_seeds(seeds, params, results.metrics),
+        failures=failures,
         evidence=evidence,
         answer=answer(evidence, failures),
         claims=judge(evidence),
