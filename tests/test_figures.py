@@ -91,7 +91,6 @@ def test_curves(
         curves.draw_followed_accuracy,
         curves.draw_training_loss,
         curves.draw_training_accuracy,
-        curves.draw_first_epochs,
     ],
 )
 def test_curves_of_a_perfect_model(draw: Callable[[curves.Histories], Figure]) -> None:

@@ -11,7 +11,6 @@ from stages.model.history import Epoch
 from stages.model.scoring import Score
 from stages.reporting.figures.style import COLOURS, MARKERS, PAPER, figure_style, subplots
 
-_FIRST = 5
 _LEAST = 1e-5  # of losses and error rates, which may be 0, on a logarithmic axis
 _SPARSE = {"bn": (0, 3), "gn": (1, 3), "ln": (2, 3)}  # markers of curves that may coincide
 Histories = Mapping[str, list[Epoch]]
@@ -38,17 +37,6 @@ def draw_training_accuracy(histories: Histories) -> Figure:
     """Draw the accuracy on the augmented training images during each epoch."""
     title = "Training accuracy during each epoch (augmented images)"
     return _draw_accuracy(histories, "train", title)
-
-
-def draw_first_epochs(histories: Histories) -> Figure:
-    """Draw the accuracy on the test (or validation) images of the first epochs, not stretched."""
-    split = _followed_split(histories)
-    with figure_style():
-        figure, axes = _start(f"{split} accuracy, first {_FIRST} epochs", "accuracy (%)")
-        first = {model: epochs[:_FIRST] for model, epochs in histories.items()}
-        _draw_with_markers(axes, first, lambda epoch: 100 * epoch.followed.accuracy)
-        axes.legend(loc="lower right")
-    return figure
 
 
 def draw_learning_rate(histories: Histories) -> Figure:
@@ -87,8 +75,6 @@ def _draw_loss(histories: Histories, split: str, title: str) -> Figure:
         figure, axes = _start(title, "cross-entropy (nats), logarithmic")
         axes.set_yscale("log")
         _draw_models(axes, histories, lambda epoch: _score(epoch, split).loss, np.argmin, "{:.4f}")
-        later = [_score(epoch, split).loss for epoch in _later_epochs(histories, split)]
-        axes.set_ylim(top=_above(later) if later else None)
         axes.yaxis.set_major_locator(FixedLocator(_round_numbers(*axes.get_ylim())))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
@@ -110,29 +96,12 @@ def _draw_accuracy(histories: Histories, split: str, title: str) -> Figure:
         _draw_models(
             axes, histories, lambda epoch: _score(epoch, split).accuracy, np.argmax, "{:.2%}"
         )
-        later = [_score(epoch, split).accuracy for epoch in _later_epochs(histories, split)]
-        axes.set_ylim(bottom=1 - _above([1 - share for share in later]) if later else None)
         low, high = axes.get_ylim()
         error_rates = np.array(_round_numbers(1 - high, 1 - low))
         axes.yaxis.set_major_locator(FixedLocator(1 - error_rates))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
         axes.legend(loc="lower right")
     return figure
-
-
-def _above(values: list[float]) -> float:
-    return max(1.3 * max(values), 10 * _LEAST)
-
-
-def _later_epochs(histories: Histories, split: str) -> list[Epoch]:
-    """Return the epochs that must be in the frame, none for all of them.
-
-    The first epochs of the followed images have a figure of their own, and would leave the
-    later ones, which tell the models apart, a tenth of this one.
-    """
-    if split == "train":
-        return []
-    return [epoch for epochs in histories.values() for epoch in epochs[_FIRST - 1 :]]
 
 
 def _score(epoch: Epoch, split: str) -> Score:

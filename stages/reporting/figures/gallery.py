@@ -40,7 +40,6 @@ def _curves(results: Results) -> Iterator[Picture]:
         ("accuracy", curves.draw_followed_accuracy, f"{results.followed_split} accuracy"),
         ("training_loss", curves.draw_training_loss, "training loss"),
         ("training_accuracy", curves.draw_training_accuracy, "training accuracy"),
-        ("first_epochs", curves.draw_first_epochs, "accuracy in the first epochs"),
         ("learning_rate", curves.draw_learning_rate, "learning rate"),
     ):
         text = f"{quantity.capitalize()} of bn, gn and ln by epoch"
