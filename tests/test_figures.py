@@ -31,7 +31,14 @@ def histories(request: pytest.FixtureRequest) -> dict[str, list[Epoch]]:
     losses = {"bn": [0.5, 0.1, 0.2], "gn": [0.6, 0.3, 0.25], "ln": [0.7, 0.4, 0.15]}
     return {
         model: [
-            Epoch(i, 0.1, Score(2 * x, 1 - x / 2), Score(x, 1 - x / 10), request.param)
+            Epoch(
+                i,
+                0.1,
+                Score(2 * x, 1 - x / 2),
+                Score(x, 1 - x / 10),
+                request.param,
+                Score(x, 1 - x / 5),
+            )
             for i, x in enumerate(values, start=1)
         ]
         for model, values in losses.items()
@@ -84,6 +91,17 @@ def test_curves(
     assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 3
 
 
+def test_average_beside_the_weights(histories: dict[str, list[Epoch]]) -> None:
+    axes = curves.draw_average(histories).axes[0]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    for i, (model, epochs) in enumerate(histories.items()):
+        weights, average = axes.lines[2 * i : 2 * i + 2]
+        assert list(weights.get_ydata()) == [epoch.unaveraged.accuracy for epoch in epochs]
+        assert list(average.get_ydata()) == [epoch.followed.accuracy for epoch in epochs]
+        assert to_hex(weights.get_color()) == to_hex(average.get_color()) == COLOURS[model].lower()
+        assert labels[2 * i : 2 * i + 2] == [f"{model}: the weights", f"{model}: their average"]
+
+
 @pytest.mark.parametrize(
     "draw",
     [
@@ -91,12 +109,13 @@ def test_curves(
         curves.draw_followed_accuracy,
         curves.draw_training_loss,
         curves.draw_training_accuracy,
+        curves.draw_average,
     ],
 )
 def test_curves_of_a_perfect_model(draw: Callable[[curves.Histories], Figure]) -> None:
     """All right, with a loss of 0, from the fifth epoch on: a few validation images can do that."""
     scores = [Score(0.5 / i**9, 1 - 0.1 / i) for i in range(1, 5)] + [Score(0.0, 1.0)] * 4
-    epochs = [Epoch(i, 0.1, one, one, "validation") for i, one in enumerate(scores, start=1)]
+    epochs = [Epoch(i, 0.1, one, one, "validation", one) for i, one in enumerate(scores, start=1)]
     figure = draw(dict.fromkeys(MODELS, epochs))
     render_png(figure, 50)
     axes = figure.axes[0]

@@ -11,17 +11,18 @@ from stages.model.scoring import Score
 
 def _epochs(split: str = "test", shift: float = 0.0) -> list[Epoch]:
     return [
-        Epoch(1, 0.05, Score(0.4 + shift, 0.875), Score(0.1, 0.9871), split),
-        Epoch(2, 2e-7, Score(0.1234564, 0.96), Score(0.05, 0.99), split),
+        Epoch(1, 0.05, Score(0.4 + shift, 0.875), Score(0.1, 0.9871), split, Score(0.3, 0.95)),
+        Epoch(2, 2e-7, Score(0.1234564, 0.96), Score(0.05, 0.99), split, Score(0.06, 0.98)),
     ]
 
 
 def test_file_as_people_and_dvc_read_it(tmp_path: Path) -> None:
     write_history(tmp_path / "h.csv", _epochs())
     assert (tmp_path / "h.csv").read_text() == (
-        "epoch,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy\n"
-        "1,0.05,0.4,0.875,0.1,0.9871\n"
-        "2,2e-07,0.123456,0.96,0.05,0.99\n"
+        "epoch,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy,"
+        "unaveraged_loss,unaveraged_accuracy\n"
+        "1,0.05,0.4,0.875,0.1,0.9871,0.3,0.95\n"
+        "2,2e-07,0.123456,0.96,0.05,0.99,0.06,0.98\n"
     )
 
 
@@ -57,7 +58,10 @@ def test_histories_of_all_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         read_histories(2, "test")
 
 
-HEADER = "epoch,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy\n"
+HEADER = (
+    "epoch,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy,"
+    "unaveraged_loss,unaveraged_accuracy\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -67,12 +71,12 @@ HEADER = "epoch,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy\
         HEADER,
         "a,b\n1,2\n",
         HEADER + "1,0.1,0.2\n",
-        HEADER + "1,0.1,0.2,0.3,0.4,high\n",
-        HEADER + "1,0.1,0.2,0.3,0.4,1.5\n",
-        HEADER + "1,0.1,0.2,0.3,nan,0.5\n",
-        HEADER + "1,0.1,-0.2,0.3,0.1,0.5\n",
-        HEADER + "2,0.1,0.2,0.3,0.4,0.5\n",
-        HEADER + "1,0.1,0.2,0.3,0.4,0.5\n" * 2,
+        HEADER + "1,0.1,0.2,0.3,0.4,high,0.4,0.5,0.4,0.5\n",
+        HEADER + "1,0.1,0.2,0.3,0.4,1.5,0.4,0.5,0.4,0.5\n",
+        HEADER + "1,0.1,0.2,0.3,nan,0.5,0.4,0.5,0.4,0.5\n",
+        HEADER + "1,0.1,-0.2,0.3,0.1,0.5,0.4,0.5,0.4,0.5\n",
+        HEADER + "2,0.1,0.2,0.3,0.4,0.5,0.4,0.5\n",
+        HEADER + "1,0.1,0.2,0.3,0.4,0.5,0.4,0.5\n" * 2,
         "\xff\xfe",
         HEADER + "1\x00,2",
     ],

@@ -83,7 +83,7 @@ def test_metrics_table_has_a_row_a_model(project: Project) -> None:
 def test_histories_follow_the_validation_images(project: Project) -> None:
     for model in MODELS:
         lines = (project.folder / f"models/{model}.history.csv").read_text().splitlines()
-        assert lines[0].endswith("validation_loss,validation_accuracy")
+        assert "validation_loss,validation_accuracy" in lines[0]
         assert len(lines) == 3
 
 

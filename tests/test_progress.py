@@ -12,7 +12,7 @@ from stages.training.progress import Progress
 from tests.conftest import ROOT
 
 _SCORE = Score(0.5, 0.875)
-_EPOCHS = [Epoch(number, 0.05, _SCORE, _SCORE, "test") for number in (1, 2)]
+_EPOCHS = [Epoch(number, 0.05, _SCORE, _SCORE, "test", _SCORE) for number in (1, 2)]
 
 
 def _show(num_done: int) -> None:

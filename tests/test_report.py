@@ -40,7 +40,9 @@ def folder(tmp_path: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "reports/seeds.csv").write_text("model,seed,test_accuracy,train_accuracy,recipe\n")
     shutil.copytree(ROOT / "data", "data", ignore=shutil.ignore_patterns("raw", "prepared"))
     text = (ROOT / "params.yaml").read_text()
-    for key, value in {"epochs": 3, "validation_images": 0, "dots_per_inch": 50}.items():
+    for key, value in {
+        **{"epochs": 3, "validation_images": 0, "weight_average": 0.9, "dots_per_inch": 50}
+    }.items():
         text = with_param(text, key, value)
     Path("params.yaml").write_text(text)
     tensors = {"images": test_split.images, "labels": test_split.labels}
@@ -66,7 +68,14 @@ def _make_up_scores(model: str, labels: torch.Tensor, errors: int) -> None:
 def _make_up_course(model: str) -> None:
     """Write three epochs of a training, and what was observed inside the network."""
     epochs = [
-        Epoch(i, 0.1 / i, Score(0.2 / i, 1 - 0.1 / i), Score(0.1 / i, 1 - 0.05 / i), "test")
+        Epoch(
+            i,
+            0.1 / i,
+            Score(0.2 / i, 1 - 0.1 / i),
+            Score(0.1 / i, 1 - 0.05 / i),
+            "test",
+            Score(0.2 / i, 0.9),
+        )
         for i in (1, 2, 3)
     ]
     write_history(history_path(model), epochs)
@@ -100,7 +109,7 @@ def _report(folder: Path, **environment: str) -> dict[str, str]:
     """Run the stage; return the digest of each file that it writes."""
     _run(folder, **environment)
     files = [*folder.glob("reports/figures/*"), *folder.glob("reports/[ri]*.*")]
-    assert len(files) == 22
+    assert len(files) == 23
     return {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in files}
 
 

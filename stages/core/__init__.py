@@ -1,1 +1,1 @@
-"""What every stage stands on: parameters, files, data in memory, the process, the machine."""
+"""What every stage relies on: parameters, files, data in memory, processes and the machine."""

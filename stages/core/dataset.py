@@ -1,4 +1,4 @@
-"""The prepared data: which images are trained on, followed and tested, as tensors in memory."""
+"""The prepared data as tensors in memory: training, validation and test images."""
 
 from dataclasses import dataclass
 from pathlib import Path

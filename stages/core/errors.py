@@ -1,4 +1,4 @@
-"""What a user can cause: each error is one line that names the thing, the value and what to do."""
+"""Errors that a user can cause: one line that names the thing, its value and what to do."""
 
 
 class PipelineError(Exception):

@@ -1,4 +1,4 @@
-"""Reading and writing whole files: a reader never sees half of one, nor bytes of another kind."""
+"""Whole files, read and written: nobody sees half of one, or one of the wrong kind."""
 
 import contextlib
 import json

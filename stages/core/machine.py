@@ -1,4 +1,4 @@
-"""What the machine does for a training: device, threads, memory, and the same bits each time."""
+"""The machine set up for a training: device, threads, memory, and the same bits each time."""
 
 import ctypes
 import platform

@@ -1,4 +1,4 @@
-"""How a stage runs as a process: one line an error, one writer, and an end with its starter."""
+"""A stage as a process: one-line errors, a single writer, an end with its parent."""
 
 import argparse
 import os

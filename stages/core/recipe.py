@@ -1,4 +1,4 @@
-"""What decides a training: one frozen value that travels from params.yaml to the checkpoint."""
+"""All that decides a training: one frozen value, from params.yaml to the checkpoint."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What normalization does inside a trained network: its activations before and after."""
+"""Activations inside a trained network, before and after normalization."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path

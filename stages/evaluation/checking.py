@@ -1,4 +1,4 @@
-"""What the pipeline wrote, checked as it is read: what does not fit gets one line."""
+"""Files of the pipeline, checked as they are read: what does not fit gets one line."""
 
 from pathlib import Path
 from typing import Annotated, Any, TypeVar

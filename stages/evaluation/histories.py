@@ -1,4 +1,4 @@
-"""The courses of the three trainings: read one by one, written as one long CSV file."""
+"""The histories of the three trainings: read one by one, written as one long CSV file."""
 
 from collections.abc import Mapping
 from pathlib import Path

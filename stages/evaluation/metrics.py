@@ -1,4 +1,4 @@
-"""What is reported of a trained model, as one flat JSON file for each model."""
+"""The metrics of a trained model, one flat JSON file per model."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The answers of a trained model to the test images: its logits, as safetensors."""
+"""The predictions of a trained model for the test images: its logits, as safetensors."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A trained model as a file: its weights, its recipe, and the statistics of its pixels."""
+"""A trained model as a file: its weights, its recipe and the statistics of its pixels."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

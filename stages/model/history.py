@@ -1,4 +1,4 @@
-"""The course of a training: a row an epoch, as CSV."""
+"""The course of a training as CSV, one row per epoch."""
 
 import csv
 import io
@@ -18,7 +18,8 @@ class Epoch:
 
     ``train`` is measured during the epoch, on augmented images with dropout, while the
     weights change; ``followed`` after it, on clean images of the split called
-    ``followed_split`` ("test" or "validation").
+    ``followed_split`` ("test" or "validation"), with the average of the weights where one is
+    kept; ``unaveraged`` on the same images, with the weights themselves.
     """
 
     number: int  # from 1
@@ -26,11 +27,17 @@ class Epoch:
     train: Score
     followed: Score
     followed_split: str
+    unaveraged: Score
 
     def columns(self) -> dict[str, float]:
         """Return the row of the CSV file: numbers of six significant digits."""
         values = {"epoch": self.number, "learning_rate": self.learning_rate}
-        for split, score in (("train", self.train), (self.followed_split, self.followed)):
+        scores = {
+            "train": self.train,
+            self.followed_split: self.followed,
+            "unaveraged": self.unaveraged,
+        }
+        for split, score in scores.items():
             values |= {f"{split}_{name}": value for name, value in asdict(score).items()}
         return {name: float(f"{value:.6g}") for name, value in values.items()} | {
             "epoch": self.number
@@ -43,7 +50,7 @@ def history_path(model: str) -> Path:
 
 
 def write_history(path: Path, epochs: Iterable[Epoch]) -> None:
-    """Write ``epochs`` as one CSV file, a row each, in one move."""
+    """Write ``epochs`` as one CSV file, one row each, in one move."""
     write_rows(path, [epoch.columns() for epoch in epochs])
 
 
@@ -88,6 +95,7 @@ def parse_epoch(row: Mapping[str, str], split: str) -> Epoch:
         train=score("train"),
         followed=score(split),
         followed_split=split,
+        unaveraged=score("unaveraged"),
     )
 
 

@@ -1,4 +1,4 @@
-"""The network under comparison: one architecture, whose normalization is an argument."""
+"""The network under comparison: one architecture, with a choice of normalization."""
 
 from collections import OrderedDict
 

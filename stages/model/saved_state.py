@@ -1,4 +1,4 @@
-"""The state of a training, kept outside DVC's outputs, and whose it is.
+"""The state of a training, kept outside DVC's outputs and tied to that training.
 
 An unfinished training goes on from it. That of a finished one is kept until DVC has recorded what
 the training gave, which it does when the stage's process has ended: killed in between, DVC removes
@@ -95,7 +95,7 @@ def _digest(tensors: Mapping[str, torch.Tensor], epochs: list[dict[str, Any]]) -
 
 
 def _parse_epoch(epoch: dict[str, Any]) -> Epoch:
-    scores = {split: Score(**epoch[split]) for split in ("train", "followed")}
+    scores = {split: Score(**epoch[split]) for split in ("train", "followed", "unaveraged")}
     return Epoch(**(epoch | scores))
 
 

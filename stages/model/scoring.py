@@ -1,4 +1,4 @@
-"""What a network gives for images, and how good that is."""
+"""The logits of a network for images, and their loss and accuracy."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Which images are trained on, held out and tested, and the statistics of their pixels."""
+"""Training, validation and test splits, and the statistics of their pixels."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What may be claimed, in sentences: each rests on a comparison of the evidence."""
+"""What the evidence supports, in sentences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

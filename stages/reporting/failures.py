@@ -1,4 +1,4 @@
-"""Models that did not learn: of their normalization, nothing is claimed."""
+"""Models that did not learn: nothing is claimed about their normalization."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What the models take the test images for, and what they get wrong."""
+"""The digits that the models predict, and where they are wrong."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where the report comes from: the contents that dvc.lock pins, and the versions that drew it."""
+"""Where the report comes from: the hashes in dvc.lock, and the versions that drew it."""
 
 from importlib.metadata import version
 from pathlib import Path

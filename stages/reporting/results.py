@@ -1,4 +1,4 @@
-"""What the report is about: everything that the other stages found, read and checked."""
+"""All that the other stages found, read and checked."""
 
 from dataclasses import dataclass
 

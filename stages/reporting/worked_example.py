@@ -1,4 +1,4 @@
-"""The three normalizations by a worked example: who shares a mean and a variance with whom.
+"""A worked example of the three normalizations: which values share a mean and a variance.
 
 All numbers come from the layers themselves: which elements share statistics from the layer's
 Jacobian, the mean and the variance from what it made of them.

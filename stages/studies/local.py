@@ -1,4 +1,4 @@
-"""The jobs of a study on this machine: as many at once as its cores have room for."""
+"""The trainings of a study on this machine, as many at once as its cores have room for."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A study's table for people: the mean and deviation of each variant, as markdown."""
+"""A study's table summarized for people: mean and deviation of each variant."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev

@@ -1,1 +1,1 @@
-"""What a training alone runs."""
+"""What only a training runs."""

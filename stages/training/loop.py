@@ -75,16 +75,17 @@ class Training:
         """
         number = len(self.epochs) + 1
         losses, correct = self._train_on_all_images(number, on_images)
-        split = self._dataset.followed
-        logits = compute_logits(self.result, split, self._dataset.pixels, self._device)
-        followed = score(logits, split.labels)
-        self._check_finite(number, losses, followed)
+        unaveraged = followed = self._score(self._network)
+        if self._average is not None:
+            followed = self._score(self._average.network)
+        self._check_finite(number, losses, followed, unaveraged)
         epoch = Epoch(
             number=number,
             learning_rate=self._rate(number, self._steps_per_epoch),
             train=Score(float(losses.mean()), float(correct.cpu().double().mean())),
             followed=followed,
-            followed_split=split.name,
+            followed_split=self._dataset.followed.name,
+            unaveraged=unaveraged,
         )
         self.epochs.append(epoch)
         return epoch
@@ -113,6 +114,12 @@ class Training:
             self._average.restore(part("average"))
         restore(self._optimizer, self._network, part("optimizer"))
         self.epochs = list(epochs)
+
+    def _score(self, network: nn.Module) -> Score:
+        """Score ``network`` on the images that each epoch is followed by."""
+        split = self._dataset.followed
+        logits = compute_logits(network, split, self._dataset.pixels, self._device)
+        return score(logits, split.labels)
 
     def _train_on_all_images(
         self, number: int, on_images: Callable[[int], object]
@@ -177,9 +184,9 @@ class Training:
         for weight in convolution_weights(self._network):
             weight.grad.add_(weight.detach().sign(), alpha=self._own.l1)
 
-    def _check_finite(self, number: int, losses: torch.Tensor, followed: Score) -> None:
+    def _check_finite(self, number: int, losses: torch.Tensor, *scores: Score) -> None:
         bad = (~losses.isfinite()).nonzero()
-        if len(bad) == 0 and math.isfinite(followed.loss):
+        if len(bad) == 0 and all(math.isfinite(one.loss) for one in scores):
             return
         steps = self._steps_per_epoch
         step = int(bad[0]) // self._recipe.batch_size + 1 if len(bad) else steps

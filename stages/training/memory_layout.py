@@ -1,4 +1,4 @@
-"""In which order the numbers of activations lie in memory: which is fastest, not what they are."""
+"""The memory layout of activations, which decides the speed, not the values."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""What moves the weights of a training: the optimizer, its learning rate, its state by name."""
+"""The optimizer, its learning-rate schedule, and its state by name."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""How far a training is: a bar on a terminal, a plain line an epoch elsewhere."""
+"""The progress of a training: a bar on a terminal, otherwise one line per epoch."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""The course of the three trainings: loss, accuracy and learning rate by epoch."""
+"""Training curves: loss, accuracy and learning rate by epoch."""
 
 from collections.abc import Callable, Mapping
 
@@ -37,6 +37,22 @@ def draw_training_accuracy(histories: Histories) -> Figure:
     """Draw the accuracy on the augmented training images during each epoch."""
     title = "Training accuracy during each epoch (augmented images)"
     return _draw_accuracy(histories, "train", title)
+
+
+def draw_average(histories: Histories) -> Figure:
+    """Draw the accuracy of the averaged weights against that of the weights themselves."""
+    split = _followed_split(histories)
+    with figure_style():
+        figure, axes = _start_stretched(f"{split} accuracy with and without the average")
+        for model, epochs in histories.items():
+            numbers = [epoch.number for epoch in epochs]
+            plain = [epoch.unaveraged.accuracy for epoch in epochs]
+            averaged = [epoch.followed.accuracy for epoch in epochs]
+            look = {"color": COLOURS[model], "marker": MARKERS[model], "markevery": [-1]}
+            axes.plot(numbers, plain, ":", linewidth=1.2, label=f"{model}: the weights", **look)
+            axes.plot(numbers, averaged, label=f"{model}: their average", **look)
+        _finish_stretched(axes)
+    return figure
 
 
 def draw_learning_rate(histories: Histories) -> Figure:
@@ -84,24 +100,36 @@ def _draw_loss(histories: Histories, split: str, title: str) -> Figure:
 
 def _draw_accuracy(histories: Histories, split: str, title: str) -> Figure:
     with figure_style():
-        figure, axes = _start(title, "accuracy (%), stretched towards 100 %")
-        # By the logarithm of the error rate: halving the errors is one distance everywhere.
-        axes.set_yscale(
-            "function",
-            functions=(
-                lambda accuracy: -np.log10(np.maximum(1 - np.asarray(accuracy), _LEAST)),
-                lambda height: 1 - 10.0 ** -np.asarray(height),
-            ),
-        )
+        figure, axes = _start_stretched(title)
         _draw_models(
             axes, histories, lambda epoch: _score(epoch, split).accuracy, np.argmax, "{:.2%}"
         )
-        low, high = axes.get_ylim()
-        error_rates = np.array(_round_numbers(1 - high, 1 - low))
-        axes.yaxis.set_major_locator(FixedLocator(1 - error_rates))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
-        axes.legend(loc="lower right")
+        _finish_stretched(axes)
     return figure
+
+
+def _start_stretched(title: str) -> tuple[Figure, Axes]:
+    """Start a figure of accuracies by the logarithm of the error rate.
+
+    So halving the errors is one distance everywhere.
+    """
+    figure, axes = _start(title, "accuracy (%), stretched towards 100 %")
+    axes.set_yscale(
+        "function",
+        functions=(
+            lambda accuracy: -np.log10(np.maximum(1 - np.asarray(accuracy), _LEAST)),
+            lambda height: 1 - 10.0 ** -np.asarray(height),
+        ),
+    )
+    return figure, axes
+
+
+def _finish_stretched(axes: Axes) -> None:
+    low, high = axes.get_ylim()
+    error_rates = np.array(_round_numbers(1 - high, 1 - low))
+    axes.yaxis.set_major_locator(FixedLocator((1 - error_rates).tolist()))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
+    axes.legend(loc="lower right")
 
 
 def _score(epoch: Epoch, split: str) -> Score:

@@ -1,4 +1,4 @@
-"""All pictures of the report: what each shows, in a figure and in words."""
+"""Every figure of the report, each with a text for those who cannot see it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,10 +31,16 @@ def draw_pictures(findings: Findings) -> list[Picture]:
         PipelineError: the worked example is missing or damaged.
     """
     results = findings.results
-    return [*_curves(results), *_errors(findings), *_worked_example(), *_inside(results)]
+    has_average = findings.params.train.weight_average > 0
+    return [
+        *_curves(results, has_average),
+        *_errors(findings),
+        *_worked_example(),
+        *_inside(results),
+    ]
 
 
-def _curves(results: Results) -> Iterator[Picture]:
+def _curves(results: Results, has_average: bool) -> Iterator[Picture]:
     for name, draw, quantity in (
         ("loss", curves.draw_followed_loss, f"{results.followed_split} loss"),
         ("accuracy", curves.draw_followed_accuracy, f"{results.followed_split} accuracy"),
@@ -44,6 +50,9 @@ def _curves(results: Results) -> Iterator[Picture]:
     ):
         text = f"{quantity.capitalize()} of bn, gn and ln by epoch"
         yield Picture(name, draw(results.histories), text)
+    if has_average:
+        text = f"{results.followed_split.capitalize()} accuracy of the weights and of their average"
+        yield Picture("average", curves.draw_average(results.histories), text)
 
 
 def _errors(findings: Findings) -> Iterator[Picture]:

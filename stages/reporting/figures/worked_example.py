@@ -1,4 +1,4 @@
-"""How the three layers normalize, drawn from the numbers that they computed."""
+"""How the three layers normalize, drawn from their own output."""
 
 import torch
 from matplotlib.axes import Axes
