@@ -75,16 +75,19 @@ def _margin(evidence: Evidence) -> str:
 def _describe(comparison: Comparison, evidence: Evidence) -> str:
     found = describe_difference(comparison)
     if comparison.is_shown:
-        return f"{found}{_though_small(comparison, evidence)}"
+        return f"{found}{_though_small([comparison], evidence)}"
     if comparison.is_equal:
         p = format_p(comparison.p_equivalence)
         return f"{found}; a difference of {_margin(evidence)} or more is ruled out ({p})"
     return f"no difference shown: {found}{_needed(comparison, evidence.unit)}"
 
 
-def _though_small(comparison: Comparison, evidence: Evidence) -> str:
-    """Add that a difference, though shown, is shown to be small."""
-    return f", which is less than {_margin(evidence)}" if comparison.is_equal else ""
+def _though_small(shown: Sequence[Comparison], evidence: Evidence) -> str:
+    """Add that differences, though ``shown``, are shown to be small."""
+    if not shown or not all(x.is_equal for x in shown):
+        return ""
+    subject = "the difference is" if len(shown) == 1 else "both differences are"
+    return f"; {subject} below {_margin(evidence)}"
 
 
 def describe_difference(comparison: Comparison) -> str:
@@ -159,14 +162,18 @@ def _recommend(evidence: Evidence) -> str:
         else ""
     )
     basis = f"{evidence.basis[0].upper()}{evidence.basis[1:]}"
-    leads = " and ".join(describe_difference(x) + _though_small(x, evidence) for x in shown)
+    leads = " and ".join(map(describe_difference, shown)) + _though_small(shown, evidence)
     if len(level) == 1:
         return f"Use {best}. {basis}: {accuracies}; {leads}.{caution}"
     if behind:
-        return (
-            f"Use {' or '.join(level)}. {basis}: {accuracies}; {leads}, and between "
-            f"{' and '.join(level)} no difference of test accuracy is shown.{caution}"
+        (between,) = [x for x in evidence.by_accuracy if {x.first, x.second} == set(level)]
+        both = " and ".join(level)
+        rest = (
+            f"{both} are {_equal_within(evidence)}"
+            if between.is_equal
+            else f"between {both} no difference of test accuracy is shown"
         )
+        return f"Use {' or '.join(level)}. {basis}: {accuracies}; {leads}; {rest}.{caution}"
     widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
     if all(x.is_equal for x in evidence.by_accuracy):
         return (
@@ -190,9 +197,9 @@ def tell_of_sign_flips(evidence: Evidence) -> str:
             "however large."
         )
     if not evidence.disagreements:
-        return "The exact sign-flip test and Student's test agree on every pair."
+        return "The exact sign-flip test agrees with the paired test on every pair."
     pairs = ", ".join(f"{x.first} and {x.second}" for x in evidence.disagreements)
-    return f"The exact sign-flip test and Student's test disagree on {pairs}."
+    return f"The exact sign-flip test disagrees with the paired test on {pairs}."
 
 
 def _any_of(models: Sequence[str]) -> str:
