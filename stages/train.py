@@ -22,7 +22,7 @@ def main(model: str) -> None:
     state = saved_state(recipe, dataset, device)
     if saved := state.read():
         training.restore(*saved)
-        print(f"{state.path}: going on after epoch {len(training.epochs)}", flush=True)
+        print(f"{state.path}: resumes after epoch {len(training.epochs)}", flush=True)
     with Progress(model, params.train.epochs, len(dataset.train), training.epochs) as progress:
         while not training.is_finished:
             epoch = training.run_epoch(progress.add_images)

@@ -179,7 +179,7 @@ def test_a_training_that_dvc_did_not_record_is_not_lost(
     other.run("dvc", "repro", "prepare-data")
     assert "epoch 1/1:" in other.run("python", "-m", "stages.train", "gn")
     output = other.run("dvc", "repro", "train-gn")
-    assert "going on after epoch 1" in output
+    assert "resumes after epoch 1" in output
     assert "epoch 1/1:" not in output
     for name in ("models/gn.safetensors", "models/gn.history.csv"):
         assert (other.folder / name).read_bytes() == (project.folder / name).read_bytes()

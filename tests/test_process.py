@@ -208,7 +208,7 @@ def test_bad_params_end_with_2_and_write_nothing(project: Project) -> None:
     project.set_param("momentum", 0.9)
     assert output == (
         "evaluate: params.yaml: train.momentum is 9; allowed: a number from 0 to 0.999, "
-        "decay a step of the gradients' running mean\n"
+        "decay per step of the gradients' running mean\n"
     )
     assert _files(project) == before
 

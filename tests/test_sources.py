@@ -121,7 +121,7 @@ def test_parse_idx() -> None:
 )
 def test_bad_idx(content: bytes) -> None:
     with pytest.raises(
-        PipelineError, match=r"^small is no IDX file of bytes \[2, 3\]: .*; restore it with"
+        PipelineError, match=r"^small is not an IDX file of bytes \[2, 3\]: .*; restore it with"
     ):
         parse_idx(content, SMALL)
 

@@ -83,9 +83,9 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     try:
         content = json.loads(read_bytes(path, remedy))
     except (ValueError, RecursionError) as error:
-        raise PipelineError(f"{path} is no valid JSON ({error}); {remedy}") from None
+        raise PipelineError(f"{path} is not valid JSON ({error}); {remedy}") from None
     if not isinstance(content, dict):
-        raise PipelineError(f"{path} holds no JSON object; {remedy}")
+        raise PipelineError(f"{path} does not hold a JSON object; {remedy}")
     return content
 
 
@@ -119,7 +119,7 @@ def check_tensor(
         PipelineError: it is missing or differs.
     """
     if name not in tensors:
-        raise PipelineError(f"{path} holds no tensor {name!r}; {remedy}")
+        raise PipelineError(f"{path} does not hold a tensor {name!r}; {remedy}")
     tensor = tensors[name]
     fits = len(shape) == tensor.dim() and all(
         wanted in (None, length) for wanted, length in zip(shape, tensor.shape, strict=True)

@@ -60,16 +60,16 @@ class TrainParams(_Section):
     device: Literal["cpu", "cuda", "mps"] = Field(description="cpu, cuda or mps")
     threads: int = _number(1, 256, "threads of one training")
     epochs: int = _number(1, 1_000, "passes over the training images")
-    batch_size: int = _number(1, 10_000, "images in a step")
+    batch_size: int = _number(1, 10_000, "images per step")
     optimizer: Literal["soap", "sgd"] = Field(description="soap or sgd")
-    momentum: float = _number(0, 0.999, "decay a step of the gradients' running mean")
+    momentum: float = _number(0, 0.999, "decay per step of the gradients' running mean")
     nesterov: bool = Field(description="true or false")
     warmup: float = _number(0, 1, "share of the steps in which the learning rate rises")
     annealing: Literal["cos", "linear"] = Field(description="cos or linear")
     initial_divisor: float = _number(1, 1e6, "peak rate / first rate")
     final_divisor: float = _number(1, 1e9, "first rate / last rate")
     label_smoothing: float = _number(0, 0.9, "probability spread over all digits")
-    weight_average: float = _number(0, 0.99999, "decay a step of the average; 0 is no average")
+    weight_average: float = _number(0, 0.99999, "decay of the average; 0 is no average")
     dropout: float = _number(0, 0.9, "probability of a zeroed activation")
     augmentation: AugmentationParams
 
@@ -88,7 +88,9 @@ class ModelParams(_Section):
 
     learning_rate: float = _number(1e-6, 10, "the peak of the one-cycle schedule")
     l1: float = _number(0, 1, "factor of the sum of absolute convolution weights in the loss")
-    weight_decay: float = _number(0, 1, "times the rate, the share of the weights taken off a step")
+    weight_decay: float = _number(
+        0, 1, "times the rate, the share of the weights taken off per step"
+    )
 
 
 class GroupModelParams(ModelParams):
@@ -133,7 +135,7 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
     """Read and validate ``path`` as a whole.
 
     Raises:
-        ParamsError: the file cannot be read, is no YAML, or a key is unknown, missing, of the
+        ParamsError: the file cannot be read, is not YAML, or a key is unknown, missing, of the
             wrong type or out of range.
     """
     try:

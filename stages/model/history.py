@@ -66,7 +66,9 @@ def read_history(path: Path, model: str) -> list[Epoch]:
         split = "validation" if "validation_loss" in rows[0] else "test"
         epochs = [parse_epoch(row, split) for row in rows]
     except (ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
-        raise PipelineError(f"{path} is no history of a training ({error!r}); {remedy}") from None
+        raise PipelineError(
+            f"{path} is not the history of a training ({error!r}); {remedy}"
+        ) from None
     check_numbers(path, epochs, remedy)
     return epochs
 

@@ -1,6 +1,6 @@
 """The state of a training, kept outside DVC's outputs and tied to that training.
 
-An unfinished training goes on from it. That of a finished one is kept until DVC has recorded what
+An unfinished training resumes from it. That of a finished one is kept until DVC has recorded what
 the training gave, which it does when the stage's process has ended: killed in between, DVC removes
 the outputs at its next run, and the state gives them again without a training.
 """
@@ -57,7 +57,7 @@ class SavedState:
                     raise PipelineError("it does not hold what was saved")
                 return tensors, [_parse_epoch(epoch) for epoch in metadata["epochs"]]
         except (PipelineError, KeyError, TypeError) as error:
-            print(f"{self.path}: ignored, for it is damaged ({error})", flush=True)
+            print(f"{self.path}: ignored because it is damaged ({error})", flush=True)
         self.path.unlink()
         return None
 

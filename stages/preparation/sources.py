@@ -94,7 +94,7 @@ def parse_idx(content: bytes, file: IdxFile) -> torch.Tensor:
     header = _header(file)
     if not content.startswith(header) or len(content) != _size(file):
         raise PipelineError(
-            f"{file.name} is no IDX file of bytes {list(file.shape)}: {len(content)} bytes that "
+            f"{file.name} is not an IDX file of bytes {list(file.shape)}: {len(content)} bytes that "
             f"begin with {content[: len(header)].hex()}, not {_size(file)} with {header.hex()}; "
             f"{REMEDY}"
         )

@@ -37,7 +37,7 @@ def main(path: Path, num_seeds: int) -> None:
             before that is said.
     """
     if path.suffix != ".csv":  # .md would be overwritten by the table's own summary
-        raise PipelineError(f"the table {path} is no .csv file; name it so")
+        raise PipelineError(f"the table {path} is not a .csv file; name it so")
     params = load_params()
     rows = read_rows(path) if path.exists() or not num_seeds else []
     rows = with_seeds(rows, num_seeds)

@@ -28,13 +28,13 @@ def read_rows(path: Path) -> list[Row]:
     """Read the rows of ``path``, each without its empty cells.
 
     Raises:
-        PipelineError: the file is missing or is no table of a study.
+        PipelineError: the file is missing or is not the table of a study.
     """
     content = read_bytes(path, "plan a study in it first (see stages/studies/table.py)")
     try:
         rows = list(csv.DictReader(io.StringIO(content.decode()), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise PipelineError(f"{path} is no CSV file ({error})") from None
+        raise PipelineError(f"{path} is not a CSV file ({error})") from None
     columns = ("model", "seed", *RESULTS)
     for row in rows:
         bad = [key for key in row if key not in columns and "." not in (key or "")]

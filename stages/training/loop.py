@@ -179,7 +179,7 @@ class Training:
         """Add the gradient of l1 times the sum of the absolute convolution weights.
 
         The penalty of the lasso (Tibshirani 1996), as its gradient: as a term of the loss it
-        costs forty more calls a step.
+        costs forty more calls per step.
         """
         for weight in convolution_weights(self._network):
             weight.grad.add_(weight.detach().sign(), alpha=self._own.l1)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-_DECAY = 0.99  # a step, of the second moment
+_DECAY = 0.99  # per step, of the second moment
 _EPSILON = 1e-8  # added to the root of the second moment: Adam's
 
 # Covariances and bases have half a megabyte in all: each use drives as much out of a core's cache.
@@ -38,7 +38,7 @@ class Soap(torch.optim.Optimizer):
         Args:
             weights: what to move; those of convolutions lie in memory with channels last.
             lr: learning rate.
-            momentum: decay a step of the first moment, 0 to below 1.
+            momentum: decay per step of the first moment, 0 to below 1.
             weight_decay: times the learning rate, the share by which weights shrink in a step,
                 whatever their gradient (Loshchilov and Hutter 2019).
         """

@@ -197,8 +197,8 @@ TRAINED = [
 ]  # fmt: skip
 EVALUATED = [
     Bad("no metrics", _remove("reports/metrics/gn.json"), "report", 1, f"gn.json is missing; {EVALUATE}"),
-    Bad("metrics no JSON", _write("reports/metrics/gn.json", b"{"), "report", 1, f"gn.json is no valid JSON .*{EVALUATE}"),
-    Bad("metrics as a list", _write("reports/metrics/gn.json", b"[]"), "report", 1, "gn.json holds no JSON object"),
+    Bad("metrics no JSON", _write("reports/metrics/gn.json", b"{"), "report", 1, f"gn.json is not valid JSON .*{EVALUATE}"),
+    Bad("metrics as a list", _write("reports/metrics/gn.json", b"[]"), "report", 1, "gn.json does not hold a JSON object"),
     Bad("metric missing", _write("reports/metrics/gn.json", b'{"errors": 3}'), "report", 1, r"gn.json is not a file of metrics \(test_accuracy: Field required"),
     Bad("accuracy in per cent", _json("reports/metrics/gn.json", test_accuracy=99.5), "report", 1, r"is not a file of metrics \(test_accuracy: "),
     Bad("errors as text", _json("reports/metrics/gn.json", errors="many"), "report", 1, r"is not a file of metrics \(errors: "),
@@ -222,7 +222,7 @@ EVALUATED = [
     Bad("seeds of text", _write("reports/seeds.csv", b"model,seed,test_accuracy,train_accuracy,recipe\nbn,0,a,b,c\n"), "report", 1, "seeds.csv is not a table of seeds"),
     Bad("no worked example", _remove("data/worked_example.json"), "report", 1, "worked_example.json is missing; restore it"),
     Bad("worked example of NaN", _replace("data/worked_example.json", "[[[-1,", "[[[NaN,"), "report", 1, "not 4x4x2x2 finite numbers"),
-    Bad("nested worked example", _write("data/worked_example.json", b"[" * 60_000), "report", 1, "worked_example.json is no valid JSON"),
+    Bad("nested worked example", _write("data/worked_example.json", b"[" * 60_000), "report", 1, "worked_example.json is not valid JSON"),
     Bad("another lock file", _write("dvc.lock", b"stages: 3"), "report", 1, "dvc.lock is no lock file"),
 ]  # fmt: skip
 PLACES = [
@@ -238,7 +238,7 @@ PLACES = [
     Bad("table with too many fields", _write("t.csv", b"model,seed\nbn,3,4\n"), "study t.csv", 1, "a row has the column None"),
     Bad("table with a seed and a comment", _write("t.csv", b"model,seed\nbn,1 # x\n"), "study t.csv", 1, "t.csv: a row has the seed '1 # x'"),
     Bad("table in the summary's place", lambda project: None, "study t.md --seeds 1", 1, "the table t.md is no .csv file"),
-    Bad("table of bytes", _write("t.csv", b"model,seed\nbn,\xff\n"), "study t.csv", 1, "t.csv is no CSV file"),
+    Bad("table of bytes", _write("t.csv", b"model,seed\nbn,\xff\n"), "study t.csv", 1, "t.csv is not a CSV file"),
     Bad("table with half a list", _write("t.csv", b"model,seed,train.epochs\nbn,1,[1\n"), "study t.csv", 2, "column train.epochs has the value"),
     Bad("table with a key too deep", _write("t.csv", b"model,seed,train.epochs.x\nbn,1,1\n"), "study t.csv", 2, "train.epochs.x names no parameter"),
     Bad("table with a wrong result", _write("t.csv", b"model,seed,test_accuracy,recipe\nbn,1,high,x\n"), "study t.csv", 1, "a row has the test_accuracy 'high'"),
