@@ -146,7 +146,7 @@ def test_download_without_space_names_the_folder(tmp_path: Path, mirror: str) ->
 from pathlib import Path
 from torchvision.datasets import MNIST
 from stages.core.process import run_as_command
-from stages.mnist import download_missing
+from stages.preparation.sources import download_missing
 MNIST.mirrors = ["{mirror}"]
 run_as_command("prepare-data", lambda: download_missing(Path("raw")))
 """

@@ -88,9 +88,7 @@ class ModelParams(_Section):
 
     learning_rate: float = _number(1e-6, 10, "the peak of the one-cycle schedule")
     l1: float = _number(0, 1, "factor of the sum of absolute convolution weights in the loss")
-    weight_decay: float = _number(
-        0, 1, "times the rate, the share of the weights taken off per step"
-    )
+    weight_decay: float = _number(0, 1, "times the rate, the share taken off the weights per step")
 
 
 class GroupModelParams(ModelParams):

@@ -94,9 +94,9 @@ def parse_idx(content: bytes, file: IdxFile) -> torch.Tensor:
     header = _header(file)
     if not content.startswith(header) or len(content) != _size(file):
         raise PipelineError(
-            f"{file.name} is not an IDX file of bytes {list(file.shape)}: {len(content)} bytes that "
-            f"begin with {content[: len(header)].hex()}, not {_size(file)} with {header.hex()}; "
-            f"{REMEDY}"
+            f"{file.name} is not an IDX file of bytes {list(file.shape)}: {len(content)} bytes "
+            f"that begin with {content[: len(header)].hex()}, not {_size(file)} with "
+            f"{header.hex()}; {REMEDY}"
         )
     elements = torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=len(header))
     return elements.reshape(file.shape)
