@@ -11,7 +11,7 @@ from stages.reporting.figures.gallery import draw_pictures
 from stages.reporting.figures.style import render_png
 from stages.reporting.findings import find
 from stages.reporting.results import read_results
-from stages.reporting.studies import read_seeds
+from stages.reporting.seeds import read_seeds
 
 REPORTS = Path("reports")
 

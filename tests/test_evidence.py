@@ -14,7 +14,7 @@ from stages.reporting.claims import answer, judge, tell_of_sign_flips
 from stages.reporting.evidence import Evidence, compare_by_images, compare_by_seeds
 from stages.reporting.failures import explain_failure
 from stages.reporting.mistakes import Guesses, read_off
-from stages.reporting.studies import Seeds, describe_seeds, read_seeds
+from stages.reporting.seeds import Seeds, describe_seeds, read_seeds
 from tests.conftest import change
 
 MARGIN = 0.001

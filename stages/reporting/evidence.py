@@ -19,7 +19,7 @@ from stages.reporting.inference import (
 )
 from stages.reporting.mistakes import Guesses
 from stages.reporting.results import Results
-from stages.reporting.studies import Seeds
+from stages.reporting.seeds import Seeds
 
 
 @dataclass(frozen=True)

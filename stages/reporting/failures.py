@@ -5,7 +5,7 @@ import math
 from stages.core.params import MODELS
 from stages.reporting.claims import format_share
 from stages.reporting.results import Results
-from stages.reporting.studies import Seeds
+from stages.reporting.seeds import Seeds
 
 _LEAST_ACCURACY = 0.5
 _LARGEST_DROP = 0.1  # from training to test, as fractions

@@ -10,7 +10,7 @@ from stages.reporting.inference import Interval, proportion_interval
 from stages.reporting.mistakes import Mistake, calibration_error, find_mistakes, find_overlaps
 from stages.reporting.provenance import describe_report, read_pins
 from stages.reporting.results import Results
-from stages.reporting.studies import Seeds, describe_seeds
+from stages.reporting.seeds import Seeds, describe_seeds
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The table of several seeds a model, where it is there and of the present recipe."""
+"""The table of several seeds per model, if it is there and of the present recipe."""
 
 import csv
 import io
