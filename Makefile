@@ -1,6 +1,7 @@
 # Each target first brings .venv up to date, and is run by it.
 
 PYTHON ?= python3
+SEEDS ?= 5
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -20,8 +21,8 @@ lint: environment ## style, types, and that imports go one way: seconds
 	$(BIN)/lint-imports --no-cache
 
 # The studies beside the main job: each trains what its table lacks. The report shows the seeds.
-seeds: environment ## five seeds of each model, and the report with them: 40 minutes
-	$(BIN)/python -m stages.studies reports/seeds.csv --seeds 5
+seeds: environment ## SEEDS=5 seeds of each model, and the report with them: 40 minutes
+	$(BIN)/python -m stages.studies reports/seeds.csv --seeds $(SEEDS)
 	$(BIN)/python -m dvc repro
 
 fast: environment ## recipes of seven and eight epochs, three seeds each: 20 minutes

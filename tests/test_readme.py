@@ -79,7 +79,3 @@ def test_commands_exist() -> None:
     assert set(re.findall(r"`make (\w+)", README)) <= targets
     stages = set(re.findall(r"^  ([a-z-]+):\n    desc", (ROOT / "dvc.yaml").read_text(), re.M))
     assert stages <= set(re.findall(r"`([a-z-]+)`", README))
-
-
-def test_it_is_short() -> None:
-    assert len(README.splitlines()) <= 140
