@@ -120,10 +120,11 @@ def test_training_ends_with_what_runs_the_pipeline(dead: str, shell: str, projec
     ],
 )
 def test_training_outlives_a_shell_that_has_left(command: str, project: Project) -> None:
-    shell = project.start("sh", "-c", f"{command} >log 2>&1 & echo $!")
+    shell = project.start("sh", "-c", f"{command} >log 2>&1 & echo $!; wait")
     family = [psutil.Process(int(shell.stdout.readline()))]
-    shell.wait()
     wait_for(lambda: _epochs(project) > 0)
+    shell.kill()
+    shell.communicate()
     _check_that_it_goes_on(project)
     for process in [*family, *family[0].children(recursive=True)]:
         process.kill()

@@ -155,11 +155,17 @@ def test_a_row_with_too_little_memory_costs_no_other(project: Project) -> None:
     assert [bool(row["validation_accuracy"]) for row in _rows(project.folder / "m.csv")] == [0, 1]
 
 
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
 def test_study_outlives_the_shell_that_started_it(project: Project) -> None:
     (project.folder / "n.csv").write_text("model,seed\nbn,0\n")
-    script = "nohup python -m stages.studies n.csv >n.log 2>&1 &"
-    project.run("sh", "-c", script)
-    wait_for(lambda: _rows(project.folder / "n.csv")[0].get("validation_accuracy"))
+    shell = project.start("sh", "-c", "nohup python -m stages.studies n.csv >n.log 2>&1 & wait")
+    wait_for(lambda: "trainings to do" in _text(project.folder / "n.log"))
+    shell.kill()
+    shell.communicate()
+    wait_for(lambda: _rows(project.folder / "n.csv")[0].get("validation_accuracy"), seconds=180)
 
 
 def test_workers_end_with_a_study_that_was_killed_before_they_began(
