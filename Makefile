@@ -35,7 +35,7 @@ bench: environment ## what the README says of speed, measured here: 20 minutes
 	$(BIN)/python -m tests.benchmarks
 
 torture: environment ## what the README says of faults, at full length: 35 minutes
-	$(BIN)/python -m pytest tests/torture --torture
+	$(BIN)/python -m pytest tests/torture tests/test_process.py tests/test_studies.py --torture -m ""
 
 environment: ## .venv with the versions of requirements.txt: minutes, 6 GB (PYTHON=python3.12 for another than python3)
 	@"$(PYTHON)" .ci/environment.py

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from stages.core.dataset import Dataset, Split
 from stages.core.params import Params, load_params
@@ -114,6 +115,13 @@ class Project:
         twin.folder = folder
         return twin
 
+    def clone(self, folder: Path) -> "Project":
+        """Return a copy as it is now, git and DVC's cache included."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        twin = object.__new__(Project)
+        twin.folder = folder
+        return twin
+
     def run(self, *command: str, status: int = 0) -> str:
         """Run ``command`` in the copy; return what it prints."""
         result = self.try_run(*command)
@@ -125,7 +133,9 @@ class Project:
         """Train for ``epochs`` on 3,000 images, followed by the other 57,000."""
         self.set_param("validation_images", 57_000)
         self.set_param("epochs", epochs)
-        self.set_param("weight_average", 0)  # it takes more steps than these to have a value
+        self.set_param("weight_average", 0)  # else each epoch scores twice
+        self.set_param("channels_per_group", 4)
+        self.set_param("dots_per_inch", 144)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start ``command`` in a session of its own."""
@@ -158,6 +168,31 @@ class Project:
     def environment() -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return os.environ | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A small project of two epochs whose pipeline has run; copy it before a change.
+
+    What `dvc repro` printed stands in .dvc/tmp/printed. The first of
+    several test processes makes it, the others wait.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= "finished"
+    with FileLock(f"{folder}.lock"):
+        if folder.exists():
+            project = object.__new__(Project)
+            project.folder = folder
+            return project
+        folder.mkdir()
+        project = Project(folder)
+        project.make_small(epochs=2)
+        printed = project.run("dvc", "repro")
+        project.commit("small results")
+        (folder / ".dvc/tmp/printed").write_text(printed)
+    return project
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:

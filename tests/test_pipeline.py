@@ -35,21 +35,14 @@ def _ran(output: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("pipeline"))
-    project.make_small(epochs=2)
-    project.set_param("channels_per_group", 4)
-    project.set_param("dots_per_inch", 144)
-    project.output = project.run("dvc", "repro")
-    project.commit("small results")
-    return project
+def project(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return finished.clone(tmp_path_factory.mktemp("pipeline") / "project")
 
 
 def test_everything_ran_and_is_there(project: Project) -> None:
     trainings = [f"train-{model}" for model in MODELS]
-    assert sorted(_ran(project.output)) == sorted(
-        ["prepare-data", *trainings, "evaluate", "report"]
-    )
+    printed = (project.folder / ".dvc/tmp/printed").read_text()
+    assert sorted(_ran(printed)) == sorted(["prepare-data", *trainings, "evaluate", "report"])
     assert [name for name in OUTPUTS if not (project.folder / name).is_file()] == []
     assert "up to date" in project.run("dvc", "status")
 
@@ -133,7 +126,8 @@ def test_parameter_changed_back_and_deleted_reports_come_from_the_cache(project:
 
 def test_epochs_retrain_all_three(project: Project) -> None:
     project.set_param("epochs", 1)
-    ran = _ran(project.run("dvc", "repro"))
+    ran = _ran(project.run("dvc", "repro", "--dry"))
+    project.set_param("epochs", 2)
     assert sorted(ran[:3]) == [f"train-{model}" for model in MODELS]
     assert ran[3:] == ["evaluate", "report"]
 
@@ -141,7 +135,6 @@ def test_epochs_retrain_all_three(project: Project) -> None:
 def test_unknown_key_anywhere_is_refused_before_any_training(project: Project) -> None:
     for old, new in (
         ("  momentum: 0.9", "  momentun: 0.9"),
-        ("models:  ", "modells:  "),
         ("report:\n", "report:\n  dpi: 3\n"),
         ("data:\n", "surplus: 1\ndata:\n"),
         ("  gn:  ", "  xn: {l1: 0}\n  gn:  "),
@@ -161,11 +154,11 @@ def test_trainings_side_by_side_give_the_same_bytes(
     project: Project, params: Params, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     other = Project(tmp_path_factory.mktemp("side-by-side"))
-    other.make_small(epochs=1)
+    other.make_small(epochs=2)
     output = other.run("python", "-m", "stages")
     side_by_side = count_workers(params.train, len(MODELS)) > 1
     name = "gn \\|" if side_by_side else "gn"
-    assert re.search(rf"^{name} epoch 1/1: validation loss", output, re.MULTILINE)
+    assert re.search(rf"^{name} epoch 2/2: validation loss", output, re.MULTILINE)
     assert "up to date" not in output
     assert (other.folder / "dvc.lock").read_text() == (project.folder / "dvc.lock").read_text()
 
@@ -175,12 +168,12 @@ def test_a_training_that_dvc_did_not_record_is_not_lost(
 ) -> None:
     """DVC killed between the end of the stage and its record: it removes the outputs."""
     other = Project(tmp_path_factory.mktemp("unrecorded"))
-    other.make_small(epochs=1)
+    other.make_small(epochs=2)
     other.run("dvc", "repro", "prepare-data")
-    assert "epoch 1/1:" in other.run("python", "-m", "stages.train", "gn")
+    assert "epoch 2/2:" in other.run("python", "-m", "stages.train", "gn")
     output = other.run("dvc", "repro", "train-gn")
-    assert "resumes after epoch 1" in output
-    assert "epoch 1/1:" not in output
+    assert "resumes after epoch 2" in output
+    assert "epoch 2/2:" not in output
     for name in ("models/gn.safetensors", "models/gn.history.csv"):
         assert (other.folder / name).read_bytes() == (project.folder / name).read_bytes()
 

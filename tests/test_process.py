@@ -22,6 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("command"))
     project.set_param("validation_images", 59_000)
     project.set_param("epochs", 1000)
+    project.set_param("weight_average", 0)  # else each epoch scores twice
     project.run("python", "-m", "stages.prepare_data")
     return project
 
@@ -92,8 +93,20 @@ def test_training_ends_with_the_process_that_started_it(is_read: bool, project: 
     _forget(project)
 
 
-@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])  # which may stay between the two
-@pytest.mark.parametrize("dead", ["dvc", "runner", "make"])
+LONG = pytest.mark.torture
+
+
+@pytest.mark.parametrize(
+    ("dead", "shell"),  # the shell may stay between dvc and its stage
+    [
+        ("dvc", "/bin/sh"),
+        ("make", "/bin/bash"),
+        pytest.param("dvc", "/bin/bash", marks=LONG),
+        pytest.param("make", "/bin/sh", marks=LONG),
+        pytest.param("runner", "/bin/bash", marks=LONG),
+        pytest.param("runner", "/bin/sh", marks=LONG),
+    ],
+)
 def test_training_ends_with_what_runs_the_pipeline(dead: str, shell: str, project: Project) -> None:
     project.write("small.mk", b"all:\n\tpython -m stages\n")
     command = {
@@ -115,8 +128,8 @@ def test_training_ends_with_what_runs_the_pipeline(dead: str, shell: str, projec
     "command",
     [
         "nohup python -m stages.train bn",
-        "setsid python -m stages.train bn",
-        "dvc repro --single-item train-bn",
+        pytest.param("setsid python -m stages.train bn", marks=LONG),
+        pytest.param("dvc repro --single-item train-bn", marks=LONG),
     ],
 )
 def test_training_outlives_a_shell_that_has_left(command: str, project: Project) -> None:
@@ -144,7 +157,7 @@ def test_training_of_a_container_whose_first_process_calls_dvc(project: Project)
     _forget(project)
 
 
-@pytest.mark.parametrize("is_cut_off", [True, False])
+@pytest.mark.parametrize("is_cut_off", [pytest.param(True, marks=LONG), False])
 def test_files_are_not_held_by_a_dvc_that_has_ended(is_cut_off: bool, tmp_path: Path) -> None:
     """What DVC leaves if it is killed as it notes them; or in a container, of other PIDs."""
     project = Project(tmp_path)
@@ -187,8 +200,9 @@ def _check_that_it_goes_on(project: Project) -> None:
 
 
 def _forget(project: Project) -> None:
-    for path in (project.folder / ".resume").iterdir():
-        path.unlink()
+    """Remove what a killed training leaves, and what DVC noted of its use of files."""
+    for path in [*(project.folder / ".resume").iterdir(), project.folder / ".dvc/tmp/rwlock"]:
+        path.unlink(missing_ok=True)
 
 
 def test_training_that_dvc_left_before_it_began_ends_too(project: Project) -> None:

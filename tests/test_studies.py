@@ -25,6 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("study"))
     project.set_param("validation_images", 59_000)
     project.set_param("epochs", 1)
+    project.set_param("weight_average", 0)  # else each epoch scores twice
     return project
 
 
@@ -116,6 +117,7 @@ def test_interrupt_while_workers_still_import(study: subprocess.Popen[str]) -> N
     assert error == "study: interrupted\n"
 
 
+@pytest.mark.torture
 def test_a_row_that_is_killed_each_time_costs_no_other(project: Project) -> None:
     """As the kernel does to one that takes more memory than there is."""
     rows = "bn,0,1000\ngn,0,1\nln,0,1\n"
@@ -140,6 +142,7 @@ def test_a_row_that_is_killed_each_time_costs_no_other(project: Project) -> None
     assert not bn["validation_accuracy"]
 
 
+@pytest.mark.torture
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
 def test_a_row_with_too_little_memory_costs_no_other(project: Project) -> None:
     columns = "model,seed,train.batch_size,data.validation_images"

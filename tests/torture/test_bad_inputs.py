@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 import torch
 
 from stages.core.files import read_tensors, write_tensors
@@ -230,32 +229,23 @@ PLACES = [
     Bad("reports a file", lambda p: (shutil.rmtree(p.folder / "reports/metrics"), p.write("reports/metrics", b"")), "evaluate", 1, "cannot be written"),
     Bad("unknown model", lambda project: None, "train xn", 2, "invalid choice: 'xn'"),
     Bad("no model", lambda project: None, "train", 2, "arguments are required: model"),
-    Bad("unknown table", lambda project: None, "study none.csv", 1, "none.csv is missing"),
-    Bad("table with a wrong model", _write("t.csv", b"model,seed\nxn,1\n"), "study t.csv", 2, "a row has the model 'xn'"),
-    Bad("table with a wrong value", _write("t.csv", b"model,seed,train.epochs\nbn,1,many\n"), "study t.csv", 2, "train.epochs is 'many'"),
-    Bad("table with a wrong column", _write("t.csv", b"model,seed,train_epochs\nbn,1,3\n"), "study t.csv", 1, "a row has the column 'train_epochs'"),
-    Bad("table without seeds", _write("t.csv", b"model,train.epochs\nbn,3\n"), "study t.csv", 1, "no model or no seed"),
-    Bad("table with too many fields", _write("t.csv", b"model,seed\nbn,3,4\n"), "study t.csv", 1, "a row has the column None"),
-    Bad("table with a seed and a comment", _write("t.csv", b"model,seed\nbn,1 # x\n"), "study t.csv", 1, "t.csv: a row has the seed '1 # x'"),
-    Bad("table in the summary's place", lambda project: None, "study t.md --seeds 1", 1, "the table t.md is no .csv file"),
-    Bad("table of bytes", _write("t.csv", b"model,seed\nbn,\xff\n"), "study t.csv", 1, "t.csv is not a CSV file"),
-    Bad("table with half a list", _write("t.csv", b"model,seed,train.epochs\nbn,1,[1\n"), "study t.csv", 2, "column train.epochs has the value"),
-    Bad("table with a key too deep", _write("t.csv", b"model,seed,train.epochs.x\nbn,1,1\n"), "study t.csv", 2, "train.epochs.x names no parameter"),
-    Bad("table with a wrong result", _write("t.csv", b"model,seed,test_accuracy,recipe\nbn,1,high,x\n"), "study t.csv", 1, "a row has the test_accuracy 'high'"),
-    Bad("table of two splits", _write("t.csv", b"model,seed,data.validation_images\nbn,1,0\nbn,1,100\n"), "study t.csv", 1, "make two tables"),
-    Bad("negative seeds", lambda project: None, "study t.csv --seeds -3", 2, "--seeds is -3"),
-    Bad("table with a wrong key", _write("t.csv", b"model,seed,train.epoch\nbn,1,3\n"), "study t.csv", 2, "train.epoch is not a known key"),
+    Bad("unknown table", lambda project: None, "studies none.csv", 1, "none.csv is missing"),
+    Bad("table with a wrong model", _write("t.csv", b"model,seed\nxn,1\n"), "studies t.csv", 2, "a row has the model 'xn'"),
+    Bad("table with a wrong value", _write("t.csv", b"model,seed,train.epochs\nbn,1,many\n"), "studies t.csv", 2, "train.epochs is 'many'"),
+    Bad("table with a wrong column", _write("t.csv", b"model,seed,train_epochs\nbn,1,3\n"), "studies t.csv", 1, "a row has the column 'train_epochs'"),
+    Bad("table without seeds", _write("t.csv", b"model,train.epochs\nbn,3\n"), "studies t.csv", 1, "no model or no seed"),
+    Bad("table with too many fields", _write("t.csv", b"model,seed\nbn,3,4\n"), "studies t.csv", 1, "a row has the column None"),
+    Bad("table with a seed and a comment", _write("t.csv", b"model,seed\nbn,1 # x\n"), "studies t.csv", 1, "t.csv: a row has the seed '1 # x'"),
+    Bad("table in the summary's place", lambda project: None, "studies t.md --seeds 1", 1, "the table t.md is not a .csv file"),
+    Bad("table of bytes", _write("t.csv", b"model,seed\nbn,\xff\n"), "studies t.csv", 1, "t.csv is not a CSV file"),
+    Bad("table with half a list", _write("t.csv", b"model,seed,train.epochs\nbn,1,[1\n"), "studies t.csv", 2, "column train.epochs has the value"),
+    Bad("table with a key too deep", _write("t.csv", b"model,seed,train.epochs.x\nbn,1,1\n"), "studies t.csv", 2, "train.epochs.x names no parameter"),
+    Bad("table with a wrong result", _write("t.csv", b"model,seed,test_accuracy,recipe\nbn,1,high,x\n"), "studies t.csv", 1, "a row has the test_accuracy 'high'"),
+    Bad("table of two splits", _write("t.csv", b"model,seed,data.validation_images\nbn,1,0\nbn,1,100\n"), "studies t.csv", 1, "make two tables"),
+    Bad("negative seeds", lambda project: None, "studies t.csv --seeds -3", 2, "--seeds is -3"),
+    Bad("table with a wrong key", _write("t.csv", b"model,seed,train.epoch\nbn,1,3\n"), "studies t.csv", 2, "train.epoch is not a known key"),
 ]  # fmt: skip
 ALL = PARAMS + RAW + PREPARED + TRAINED + EVALUATED + PLACES
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("finished"))
-    project.make_small(epochs=2)
-    project.set_param("channels_per_group", 4)
-    project.run("dvc", "repro")
-    return project
 
 
 def _snapshot(folder: Path) -> dict[str, tuple[int, int]]:
@@ -273,7 +263,7 @@ def test_bad_inputs(
     at_full_length: bool,
     figures: dict[str, str],
 ) -> None:
-    table = ALL if at_full_length else ALL[::8]
+    table = ALL if at_full_length else ALL[::12]
     with ThreadPoolExecutor(2) as pool:
         complaints = list(pool.map(lambda bad: _try(bad, finished, tmp_path), table))
     wrong = list(filter(None, complaints))

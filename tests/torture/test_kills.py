@@ -18,6 +18,7 @@ import pytest
 from stages.core.params import MODELS
 from tests.conftest import Project
 
+pytestmark = pytest.mark.torture
 EPOCHS = 2
 TARGETS = ("dvc alone", "all at once", "the stage alone")
 
@@ -46,11 +47,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str
 def test_kills(
     undisturbed: tuple[dict[str, str], float],
     tmp_path_factory: pytest.TempPathFactory,
-    at_full_length: bool,
     figures: dict[str, str],
 ) -> None:
     outputs, seconds = undisturbed
-    count, at_once = (25 if at_full_length else 2), 2
+    count, at_once = 25, 2
     draw = random.Random(0)
     moments = [0.9 * seconds * (i + draw.random()) / count for i in range(count)]
     folders = [tmp_path_factory.mktemp("killed") for _ in moments]
@@ -98,12 +98,12 @@ def _kill_and_run_again(folder: Path, seconds: float, target: str) -> Outcome:
     )
 
 
-def test_interrupts(tmp_path: Path, at_full_length: bool, figures: dict[str, str]) -> None:
+def test_interrupts(tmp_path: Path, figures: dict[str, str]) -> None:
     """Ctrl-C at a random moment of `make repro`, mostly while its trainings start or run."""
     project = Project(tmp_path)
     project.make_small(epochs=1000)
     project.run("dvc", "repro", "prepare-data")
-    count, draw = (200 if at_full_length else 8), random.Random(0)
+    count, draw = 200, random.Random(0)
     faults = [fault for _ in range(count) if (fault := _interrupt(project, draw.uniform(0.3, 9)))]
     print(*faults, sep="\n")
     figures["Ctrl-C: all ended within 5 seconds, nothing left"] = (

@@ -9,9 +9,9 @@ import yaml
 from tests.conftest import ROOT, Project
 
 
-def test_rerun(tmp_path: Path, at_full_length: bool, figures: dict[str, str]) -> None:
-    if not at_full_length:
-        pytest.skip("takes as long as `make repro`; test_pipeline.py does the same on less data")
+@pytest.mark.torture
+def test_rerun(tmp_path: Path, figures: dict[str, str]) -> None:
+    """Twice as long as `make repro`; test_pipeline.py does the same on less data."""
     locks = [(ROOT / "dvc.lock").read_text(), _run(tmp_path / "first")]
     if locks[0] != locks[1]:  # the committed one may be another type of machine's
         locks.append(_run(tmp_path / "second"))
