@@ -1,6 +1,7 @@
 """What several tests share: real MNIST, the real parameters, and copies of the whole project."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -16,11 +17,28 @@ import torch
 from filelock import FileLock
 
 from stages.core.dataset import Dataset, Split
-from stages.core.params import Params, load_params
+from stages.core.params import Params, flatten
 from stages.preparation import sources
 from stages.preparation.splitting import measure_pixels
 
 ROOT = Path(__file__).parents[1]
+# What the tests train with, whatever the user has put into params.yaml.
+_OWN = {"learning_rate": 0.02, "l1": 0, "weight_decay": 0.0001}
+PARAMS = {
+    "data": {"validation_images": 0, "split_seed": 0},
+    "train": {
+        **{"seed": 0, "device": "cpu", "threads": 1, "epochs": 20, "batch_size": 64},
+        **{"optimizer": "soap", "momentum": 0.9, "nesterov": False, "warmup": 0.3},
+        **{"annealing": "cos", "initial_divisor": 25, "final_divisor": 10000},
+        **{"label_smoothing": 0, "weight_average": 0.999, "dropout": 0},
+        "augmentation": {
+            **{"rotation": 15, "translation": 2, "scale": 0.15, "shear": 10},
+            **{"brightness": 0.4, "contrast": 0.4, "fade": 0},
+        },
+    },
+    "models": {"bn": _OWN, "gn": _OWN | {"channels_per_group": 4}, "ln": _OWN},
+    "report": {"dots_per_inch": 144, "equivalence_margin": 0.1},
+}
 
 # A background job of a shell ignores Ctrl-C, and so would all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -33,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def params() -> Params:
-    return load_params(ROOT / "params.yaml")
+    return Params.model_validate(PARAMS)
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +87,15 @@ def with_param(text: str, key: str, value: object) -> str:
     return text
 
 
+def with_fixed_values(text: str) -> str:
+    """Return ``text``, that of params.yaml, with the values of PARAMS and its own comments."""
+    for path, value in flatten(PARAMS).items():
+        key, shown = path.rpartition(".")[2], json.dumps(value)
+        text, count = re.subn(rf"(?m)^(\s+{key}: )[^\s#]+", rf"\g<1>{shown}", text)
+        assert count, f"params.yaml has no {key}"
+    return text.replace('"', "")
+
+
 class Project:
     """A copy of the project's files, committed in a repository of its own."""
 
@@ -82,6 +109,8 @@ class Project:
             if (ROOT / name).exists():
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.folder / name)
+        path = self.folder / "params.yaml"
+        path.write_text(with_fixed_values(path.read_text()))
         self._git("init", "--quiet", "--initial-branch=main")
         self.commit("the project")
 

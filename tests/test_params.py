@@ -8,17 +8,13 @@ from stages.core.errors import ParamsError
 from stages.core.params import GroupModelParams, Params, load_params
 from stages.core.yaml12 import MAX_BYTES, load_yaml
 from stages.model.network import build_network
-from tests.conftest import ROOT, change, with_param
+from tests.conftest import ROOT, change, with_fixed_values
 
-TEXT = (ROOT / "params.yaml").read_text()
-for _key, _value in {
-    **{"epochs": 20, "momentum": 0.9, "device": "cpu", "channels_per_group": 4},
-    **{"validation_images": 0, "dots_per_inch": 144},
-}.items():  # what the tests below put something else in the place of
-    TEXT = with_param(TEXT, _key, _value)
+TEXT = with_fixed_values((ROOT / "params.yaml").read_text())  # the tests below put others there
 
 
-def test_the_file_is_read_as_dvc_reads_it(params: Params) -> None:
+def test_the_file_is_read_as_dvc_reads_it() -> None:
+    params = load_params(ROOT / "params.yaml")
     assert params.model_dump() == YAML(typ="safe").load(ROOT / "params.yaml")
 
 

@@ -18,7 +18,7 @@ from stages.evaluation.metrics import Metrics, metrics_path, write_metrics
 from stages.evaluation.predictions import Predictions, predictions_path, write_predictions
 from stages.model.history import Epoch, history_path, write_history
 from stages.model.scoring import Score
-from tests.conftest import ROOT, with_param
+from tests.conftest import ROOT, with_fixed_values, with_param
 
 HOSTILE = """\
 backend: tkagg
@@ -39,7 +39,7 @@ def folder(tmp_path: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports/seeds.csv").write_text("model,seed,test_accuracy,train_accuracy,recipe\n")
     shutil.copytree(ROOT / "data", "data", ignore=shutil.ignore_patterns("raw", "prepared"))
-    text = (ROOT / "params.yaml").read_text()
+    text = with_fixed_values((ROOT / "params.yaml").read_text())
     for key, value in {
         **{"epochs": 3, "validation_images": 0, "weight_average": 0.9, "dots_per_inch": 50}
     }.items():
