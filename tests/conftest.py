@@ -224,7 +224,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
     """Return once ``condition`` holds; fail where it does not within ``seconds``."""
     end = time.monotonic() + seconds
     while not condition():
