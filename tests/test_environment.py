@@ -65,7 +65,7 @@ class Folder:
         }
 
     def says(self, command: str) -> str:
-        run = ["sh", "-c", command]
+        run = ["env", "-u", "MAKELEVEL", "-u", "MAKEFLAGS", "sh", "-c", command]
         return subprocess.run(run, cwd=self.path, capture_output=True, text=True).stdout.strip()
 
     def copy(self, path: Path) -> "Folder":

@@ -157,7 +157,8 @@ def test_training_of_a_container_whose_first_process_calls_dvc(project: Project)
     _forget(project)
 
 
-@pytest.mark.parametrize("is_cut_off", [pytest.param(True, marks=LONG), False])
+@LONG
+@pytest.mark.parametrize("is_cut_off", [True, False])
 def test_files_are_not_held_by_a_dvc_that_has_ended(is_cut_off: bool, tmp_path: Path) -> None:
     """What DVC leaves if it is killed as it notes them; or in a container, of other PIDs."""
     project = Project(tmp_path)

@@ -56,6 +56,7 @@ def test_plan_without_rows_stays(project: Project) -> None:
     assert table.read_text() == "model,seed,train.epochs\n"
 
 
+@pytest.mark.torture
 def test_another_recipe_is_trained_again(project: Project) -> None:
     """Also where the old results are those of other images: they do not stay beside new ones."""
     table = project.folder / "u.csv"

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import active_children, get_context
 
 from stages.core.errors import PipelineError
-from stages.core.process import end_with
+from stages.core.process import end_with, interrupts_held
 from stages.studies.job import Job, Results, run_job
 
 Finished = Generator[tuple[Job, Results | PipelineError], None, None]
@@ -44,7 +44,7 @@ def _run_in_pool(jobs: list[Job], workers: int) -> Finished:
     pool = ProcessPoolExecutor(workers, get_context("spawn"), end_with, initargs=(os.getpid(),))
     with pool:
         try:
-            with _interrupts_blocked():
+            with interrupts_held(), _interrupts_blocked():
                 running = {pool.submit(run_job, job): job for job in jobs}
                 pool.submit(os.getpid)  # only now a pool notices the death of its last worker
             for future in as_completed(running):
