@@ -11,7 +11,7 @@ help: ## list the targets; times are from nothing, on two cores
 repro: environment ## the pipeline, from clone to report: ten minutes; a repetition, seconds
 	$(BIN)/python -m stages
 
-test: environment ## the tests: five minutes
+test: environment ## the tests: seven minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: environment ## style, types, and that imports go one way: seconds
