@@ -126,7 +126,7 @@ PARAMS = [
     Bad("negative seed", _param("seed", "-1"), "train bn", 2, "train.seed is -1; allowed"),
     Bad("fractional seed", _param("seed", "0.5"), "train bn", 2, "train.seed is 0.5; allowed"),
     Bad("no threads", _param("threads", "0"), "train bn", 2, "train.threads is 0; allowed"),
-    Bad("unknown device", _param("device", "tpu"), "train bn", 2, "train.device is 'tpu'; allowed: auto"),
+    Bad("unknown device", _param("device", "tpu"), "train bn", 2, "train.device is 'tpu'; allowed: cpu, cuda or mps"),
     Bad("batches of 0", _param("batch_size", "0"), "train bn", 2, "train.batch_size is 0; allowed"),
     Bad("momentum of 1", _param("momentum", "1.0"), "train bn", 2, "train.momentum is 1.0; allowed"),
     Bad("not a number", _param("momentum", ".nan"), "train bn", 2, "train.momentum is '.nan'; allowed"),
