@@ -163,8 +163,6 @@ class Project:
         self.set_param("validation_images", 57_000)
         self.set_param("epochs", epochs)
         self.set_param("weight_average", 0)  # else each epoch scores twice
-        self.set_param("channels_per_group", 4)
-        self.set_param("dots_per_inch", 144)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start ``command`` in a session of its own."""
