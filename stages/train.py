@@ -23,6 +23,11 @@ def main(model: str) -> None:
     if saved := state.read():
         training.restore(*saved)
         print(f"{state.path}: resumes after epoch {len(training.epochs)}", flush=True)
+    if getattr(recipe.own, "channels_per_group", None) == 1:
+        print(
+            f"{model} with one channel per group is instance normalization, which learns nothing "
+            "here: each channel's mean, which the average pool reads, is 0 whatever the image"
+        )
     with Progress(model, params.train.epochs, len(dataset.train), training.epochs) as progress:
         while not training.is_finished:
             epoch = training.run_epoch(progress.add_images)

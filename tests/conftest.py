@@ -31,12 +31,17 @@ PARAMS = {
         **{"optimizer": "soap", "momentum": 0.9, "nesterov": False, "warmup": 0.3},
         **{"annealing": "cos", "initial_divisor": 25, "final_divisor": 10000},
         **{"label_smoothing": 0, "weight_average": 0.999, "dropout": 0},
+        **{"sort_batches": False, "placement": "after"},
         "augmentation": {
             **{"rotation": 15, "translation": 2, "scale": 0.15, "shear": 10},
             **{"brightness": 0.4, "contrast": 0.4, "fade": 0},
         },
     },
-    "models": {"bn": _OWN, "gn": _OWN | {"channels_per_group": 4}, "ln": _OWN},
+    "models": {
+        "bn": _OWN | {"normalization_batch": 0},
+        "gn": _OWN | {"channels_per_group": 4},
+        "ln": _OWN,
+    },
     "report": {"dots_per_inch": 144, "equivalence_margin": 0.1},
 }
 

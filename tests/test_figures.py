@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from stages.core.dataset import Split
 from stages.core.params import MODELS
 from stages.model.history import Epoch
-from stages.model.network import normalization_layer
+from stages.model.normalization import normalization_layer
 from stages.model.scoring import Score
 from stages.reporting.figures import curves
 from stages.reporting.figures.mistakes import draw_confusions, draw_errors

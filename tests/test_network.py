@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from stages.core.errors import PipelineError
-from stages.model.network import (
+from stages.model.network import build_network, count_parameters
+from stages.model.normalization import (
     NORMALIZATIONS,
-    build_network,
-    count_parameters,
+    STUDY_NORMALIZATIONS,
+    GhostBatchNorm2d,
     normalization_layer,
 )
 from tests.conftest import ROOT
@@ -62,6 +63,25 @@ def test_order_of_layers_and_no_biases(normalization: str) -> None:
     assert all(convolution.bias is None for convolution in convolutions)
 
 
+@pytest.mark.parametrize("placement", ["before", "after"])
+def test_placement_swaps_the_order_within_a_block_alone(placement: str) -> None:
+    network = build_network("layer", placement=placement)
+    for name, block in network.named_children():
+        if name.startswith("block"):
+            middle = ["norm", "relu"] if placement == "before" else ["relu", "norm"]
+            assert [layer for layer, _ in block.named_children()] == ["conv", *middle]
+    assert set(network.state_dict()) == set(build_network("layer").state_dict())
+
+
+@pytest.mark.parametrize("normalization", STUDY_NORMALIZATIONS)
+def test_normalizations_of_studies(normalization: str) -> None:
+    network = build_network(normalization)
+    assert network(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+    scales_and_shifts = 2 * (8 + 16 + 12 + 16 + 16 + 16)
+    without = PARAMETERS - scales_and_shifts
+    assert count_parameters(network) == (without if normalization == "none" else PARAMETERS)
+
+
 @pytest.mark.parametrize(("channels_per_group", "groups"), [(4, [2, 4, 3, 4, 4, 4]), (1, None)])
 def test_groups(channels_per_group: int, groups: list[int] | None) -> None:
     network = build_network("group", channels_per_group)
@@ -82,7 +102,7 @@ def test_same_seed_same_weights_whatever_the_normalization() -> None:
 @pytest.mark.parametrize(
     ("normalization", "channels_per_group", "message"),
     [
-        ("instance", None, r"'instance' is unknown; choose one of \['batch', 'group', 'layer'\]"),
+        ("weight", None, r"'weight' is unknown; choose one of \['batch', 'group', 'layer', "),
         ("group", 3, r"3, which does not divide 8 channels; choose one of \[1, 2, 4, 8\]"),
         ("group", 8, r"8, which does not divide 12 channels; choose one of \[1, 2, 3, 4, 6, 12\]"),
         ("group", None, "None, which does not divide 8 channels"),
@@ -128,3 +148,57 @@ def test_layer_normalization_is_over_all_channels_and_places() -> None:
     ours = normalization_layer("layer", 12)(activations)
     reference = nn.LayerNorm([12, 7, 7], elementwise_affine=False)(activations)
     torch.testing.assert_close(ours, reference)
+
+
+def test_normalizations_that_equal_another() -> None:
+    """Of fresh layers, whose scale is 1 and shift 0: these have another shape."""
+    torch.manual_seed(0)
+    activations = torch.randn(5, 12, 7, 7)
+
+    def ours(normalization: str, **options: int) -> torch.Tensor:
+        return normalization_layer(normalization, 12, **options)(activations)
+
+    torch.testing.assert_close(ours("instance"), nn.InstanceNorm2d(12)(activations))
+    assert torch.equal(ours("instance"), ours("group", channels_per_group=1))
+    assert torch.equal(ours("layer"), ours("group", channels_per_group=12))
+    at_one_place = nn.LayerNorm(12)(activations[:, :, 3, 5])
+    torch.testing.assert_close(ours("channels")[:, :, 3, 5], at_one_place)
+    torch.testing.assert_close(ours("batch", normalization_batch=1), ours("instance"))
+    assert torch.equal(ours("none"), activations)
+
+
+@pytest.mark.parametrize(("images", "of_rest"), [(4, 2), (3, 1), (1, 1)])
+def test_ghost_batch_normalization(images: int, of_rest: int) -> None:
+    """Against the definition, computed part by part in float64."""
+    torch.manual_seed(0)
+    activations = 3 * torch.randn(10, 8, 5, 5) + 2
+    layer = GhostBatchNorm2d(8, images)
+    parts = activations.double().split(images)
+    assert len(parts[-1]) == of_rest
+    over = {"dim": (0, 2, 3), "keepdim": True}
+    expected = [
+        (part - part.mean(**over)) / (part.var(**over, unbiased=False) + layer.eps).sqrt()
+        for part in parts
+    ]
+    torch.testing.assert_close(layer(activations), torch.cat(expected).float())
+    means, variances = (
+        torch.stack([getattr(part, name)(**over).flatten() for part in parts]).mean(0)
+        for name in ("mean", "var")
+    )
+    torch.testing.assert_close(layer.running_mean, (0.1 * means).float())
+    torch.testing.assert_close(layer.running_var, (0.9 + 0.1 * variances).float())
+
+    evaluated, reference = layer.eval()(activations), nn.BatchNorm2d(8)
+    reference.load_state_dict(layer.state_dict())
+    assert torch.equal(evaluated, reference.eval()(activations))
+
+
+def test_ghost_batch_normalization_of_a_whole_batch_is_batch_normalization() -> None:
+    torch.manual_seed(0)
+    activations = torch.randn(10, 8, 5, 5)
+    ghost, whole = GhostBatchNorm2d(8, 10), nn.BatchNorm2d(8)
+    assert torch.equal(ghost(activations), whole(activations))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(ghost.state_dict().values(), whole.state_dict().values(), strict=True)
+    )

@@ -111,6 +111,13 @@ def test_nesterov_needs_sgd_with_momentum(optimizer: str, momentum: float, param
         change(params, train__nesterov=True, train__optimizer=optimizer, train__momentum=momentum)
 
 
+def test_the_normalization_batch_divides_the_batch(params: Params) -> None:
+    change(params, models__bn__normalization_batch=16)
+    line = "normalization_batch is 3; allowed: 0, or a divisor of train.batch_size, which is 64"
+    with pytest.raises(ValueError, match=line):
+        change(params, models__bn__normalization_batch=3)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -14,7 +14,7 @@ from stages.core.recipe import Recipe
 from stages.model.checkpoint import network_for
 from stages.model.network import convolution_weights
 from stages.model.scoring import compute_logits, score
-from stages.training.loop import Training, epoch_seed
+from stages.training.loop import Training, count_steps, epoch_seed
 from stages.training.optimizer import one_cycle
 from stages.training.weight_average import WeightAverage, decay_at
 from tests.conftest import change
@@ -83,6 +83,56 @@ def test_each_part_of_the_recipe_counts(key: str, short: Params, small_dataset: 
     first = _train("gn", neutral, small_dataset)
     other = _train("gn", change(neutral, **{f"train__{key}": value}), small_dataset)
     assert not _same(first.result, other.result)
+
+
+def test_group_and_layer_normalization_do_not_see_the_normalization_batch(
+    short: Params, small_dataset: Dataset
+) -> None:
+    parts = change(short, models__bn__normalization_batch=4)
+    for model in ("gn", "ln"):
+        results = [_train(model, params, small_dataset).result for params in (short, parts)]
+        assert _same(*results)
+    whole = change(short, models__bn__normalization_batch=short.train.batch_size)
+    bn, as_bn, other = (
+        _train("bn", params, small_dataset).result for params in (short, whole, parts)
+    )
+    assert _same(bn, as_bn)
+    assert not _same(bn, other)
+
+
+def test_a_batch_is_sorted_by_label(params: Params, small_dataset: Dataset) -> None:
+    """Sorted, batch normalization of 10 images at a time sees few classes, else it sees most."""
+    recipe = change(params, train__batch_size=100, train__epochs=1)
+    orders = []
+    for sort in (False, True):
+        training = Training(
+            Recipe.of("bn", change(recipe, train__sort_batches=sort)), small_dataset, CPU
+        )
+        orders.append(training._draw_epoch(1)[0])
+    labels = small_dataset.train.labels
+    for drawn, in_order in zip(*(order.split(100) for order in orders), strict=True):
+        assert sorted(drawn.tolist()) == sorted(in_order.tolist())
+        assert labels[in_order].tolist() == sorted(labels[drawn].tolist())
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "steps"),
+    [
+        *((60_000, 64, 938), (60_000, 1024, 59), (65, 64, 1), (79, 64, 1), (80, 64, 2)),
+        *((5, 64, 1), (9, 4, 3), (7, 1, 7)),
+    ],
+)
+def test_a_small_rest_is_left_out(images: int, batch_size: int, steps: int) -> None:
+    assert count_steps(images, batch_size) == steps
+
+
+def test_each_epoch_leaves_out_others(params: Params, small_dataset: Dataset) -> None:
+    recipe = change(params, train__batch_size=299, train__epochs=2)  # of 300 images
+    training = Training(Recipe.of("bn", recipe), small_dataset, CPU)
+    missing = [set(range(300)) - set(training._draw_epoch(epoch)[0].tolist()) for epoch in (1, 2)]
+    assert [len(left_out) for left_out in missing] == [1, 1]
+    assert missing[0] != missing[1]
+    assert training.run_epoch().train.accuracy * 299 % 1 == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stages.core.errors import PipelineError
-from stages.model.network import NORMALIZATIONS, normalization_layer
+from stages.model.normalization import NORMALIZATIONS, normalization_layer
 from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
 from tests.conftest import ROOT
 

@@ -75,6 +75,13 @@ def describe_training(device: torch.device) -> dict[str, str]:
     }
 
 
+def describe_type(device: torch.device) -> str:
+    """Return the machine's type in one line: what of ``describe_training`` is no software."""
+    facts = describe_training(device)
+    names = [facts["processor"], facts["CPU instructions"]]
+    return ", ".join(names if device.type == "cpu" else [*names, facts["device"]])
+
+
 def describe_processor() -> str:
     """Return the processor's name, with its family and model, which those of one name differ in.
 

@@ -5,7 +5,7 @@ import re
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.config import JsonDict
@@ -16,6 +16,8 @@ from stages.core.yaml12 import load_yaml
 PARAMS_PATH = Path("params.yaml")
 _NONE = object()  # no value equals it
 MODELS = {"bn": "batch", "gn": "group", "ln": "layer"}  # name: normalization
+# Of studies alone; each takes the parameters of models.ln.
+STUDY_MODELS = {"instance": "instance", "channels": "channels", "none": "none"}
 
 
 class _Section(BaseModel):
@@ -28,10 +30,14 @@ def _number(low: float, high: float, what: str, neutral: float | None = None) ->
     A parameter that is added once tables are recorded has a ``neutral`` value, with which every
     training is what it was before.
     """
-    extra: JsonDict = {} if neutral is None else {"neutral": neutral}
+    extra = None if neutral is None else _neutral(neutral)
     return Field(
         ge=low, le=high, description=f"from {low} to {high}, {what}", json_schema_extra=extra
     )
+
+
+def _neutral(value: float | str) -> JsonDict:
+    return {"neutral": value}
 
 
 class DataParams(_Section):
@@ -61,6 +67,7 @@ class TrainParams(_Section):
     threads: int = _number(1, 256, "threads of one training")
     epochs: int = _number(1, 1_000, "passes over the training images")
     batch_size: int = _number(1, 10_000, "images per step")
+    sort_batches: bool = Field(description="true or false", json_schema_extra=_neutral(False))
     optimizer: Literal["soap", "sgd"] = Field(description="soap or sgd")
     momentum: float = _number(0, 0.999, "decay per step of the gradients' running mean")
     nesterov: bool = Field(description="true or false")
@@ -71,6 +78,9 @@ class TrainParams(_Section):
     label_smoothing: float = _number(0, 0.9, "probability spread over all digits")
     weight_average: float = _number(0, 0.99999, "decay of the average; 0 is no average")
     dropout: float = _number(0, 0.9, "probability of a zeroed activation")
+    placement: Literal["after", "before"] = Field(
+        description="after or before, namely the ReLU", json_schema_extra=_neutral("after")
+    )
     augmentation: AugmentationParams
 
     @model_validator(mode="after")
@@ -91,6 +101,14 @@ class ModelParams(_Section):
     weight_decay: float = _number(0, 1, "times the rate, the share taken off the weights per step")
 
 
+class BatchModelParams(ModelParams):
+    """Batch normalization's own parameter beside those of every model."""
+
+    normalization_batch: int = _number(
+        0, 10_000, "images normalized together; 0 is all of the batch", neutral=0
+    )
+
+
 class GroupModelParams(ModelParams):
     """Group normalization's own parameter beside those of every model."""
 
@@ -102,7 +120,7 @@ class GroupModelParams(ModelParams):
 class ModelsParams(_Section):
     """The three models."""
 
-    bn: ModelParams
+    bn: BatchModelParams
     gn: GroupModelParams
     ln: ModelParams
 
@@ -128,6 +146,19 @@ class Params(_Section):
     models: ModelsParams
     report: ReportParams
 
+    @model_validator(mode="after")
+    def _normalization_batch_divides_the_batch(self) -> "Params":
+        together, batch_size = self.models.bn.normalization_batch, self.train.batch_size
+        if together > 0 and batch_size % together:
+            raise ValueError(
+                f"models.bn.normalization_batch is {together}; allowed: 0, or a divisor of "
+                f"train.batch_size, which is {batch_size}"
+            )
+        return self
+
+
+S = TypeVar("S", bound=BaseModel)
+
 
 def load_params(path: Path = PARAMS_PATH) -> Params:
     """Read and validate ``path`` as a whole.
@@ -142,23 +173,23 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
         raise ParamsError(f"{path} cannot be read ({error.strerror}); restore it") from None
     except ValueError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
-    return validate(content, str(path))
+    return validate(Params, content, str(path))
 
 
-def validate(content: Any, source: str) -> Params:  # noqa: ANN401
-    """Check ``content``, what a YAML parser made of ``source``, as a whole.
+def validate(kind: type[S], content: Any, source: str) -> S:  # noqa: ANN401
+    """Check ``content``, what a YAML parser made of ``source``, as a whole ``kind``.
 
     Raises:
         ParamsError: a key is unknown, missing, of the wrong type or out of range.
     """
     try:
-        return Params.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise ParamsError(f"{source}: {_first_line(error)}") from None
+        raise ParamsError(f"{source}: {_first_line(error, kind)}") from None
 
 
-def _first_line(error: ValidationError) -> str:
-    """Say which key is at fault, its value, and what is allowed."""
+def _first_line(error: ValidationError, kind: type[BaseModel]) -> str:
+    """Say which key of ``kind`` is at fault, its value, and what is allowed."""
     # A misspelt key is also a missing one: the unknown key is the one to name.
     first, *others = sorted(
         error.errors(include_url=False, include_context=False),
@@ -170,41 +201,42 @@ def _first_line(error: ValidationError) -> str:
         part if re.fullmatch(r"\w{1,40}", part) else reprlib.repr(part) for part in parts
     )
     if first["type"] in ("extra_forbidden", "invalid_key"):
-        message = f"{key} is not a known key; {_known_keys(first['loc'])}"
+        message = f"{key} is not a known key; {_known_keys(first['loc'], kind)}"
     elif first["type"] == "value_error":
         message = first["msg"].removeprefix("Value error, ")
     elif first["type"] == "missing":
-        message = f"{key} is missing; allowed: {_allowed(first['loc'])}"
+        message = f"{key} is missing; allowed: {_allowed(first['loc'], kind)}"
     else:
         value = reprlib.repr(first["input"])
-        message = f"{key or 'the file'} is {value}; allowed: {_allowed(first['loc'])}"
+        message = f"{key or 'the file'} is {value}; allowed: {_allowed(first['loc'], kind)}"
     return message + (f" (and {len(others)} more)" if others else "")
 
 
-def _section(location: tuple[int | str, ...]) -> type[_Section]:
+def _section(location: tuple[int | str, ...], kind: type[BaseModel]) -> type[BaseModel]:
     """Return the class of the section at ``location``, or of the nearest one above it."""
-    section: type[_Section] = Params
+    section = kind
     for key in location:
         field = section.model_fields.get(str(key))
         if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
         ):
             break
         section = field.annotation
     return section
 
 
-def _allowed(location: tuple[int | str, ...]) -> str:
-    section = _section(location)
-    field = section.model_fields.get(str(location[-1])) if location else None
-    if field is None or field.description is None:
+def _allowed(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
+    section = _section(location, kind)
+    # Of a list, what is allowed stands with its key, which comes before a place in it.
+    named = [section.model_fields[str(key)] for key in location if str(key) in section.model_fields]
+    if not named or named[-1].description is None:
         return "the keys " + ", ".join(section.model_fields)
     nouns: dict[Any, str] = {int: "an integer ", float: "a number "}
-    return nouns.get(field.annotation, "") + field.description
+    return nouns.get(named[-1].annotation, "") + named[-1].description
 
 
-def _known_keys(location: tuple[int | str, ...]) -> str:
-    section = _section(location[:-1])
+def _known_keys(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
+    section = _section(location[:-1], kind)
     close = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(section.model_fields)}"
 

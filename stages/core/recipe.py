@@ -5,7 +5,15 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from stages.core.params import MODELS, DataParams, ModelParams, Params, TrainParams, decisive
+from stages.core.params import (
+    MODELS,
+    STUDY_MODELS,
+    DataParams,
+    ModelParams,
+    Params,
+    TrainParams,
+    decisive,
+)
 
 
 @dataclass(frozen=True)
@@ -16,20 +24,21 @@ class Recipe:
     decide every bit of the result.
     """
 
-    model: str  # bn, gn or ln
+    model: str  # bn, gn, ln, or one of STUDY_MODELS
     data: DataParams
     train: TrainParams
     own: ModelParams
 
     @classmethod
     def of(cls, model: str, params: Params) -> "Recipe":
-        """Return the recipe of ``model`` (bn, gn or ln)."""
-        return cls(model, params.data, params.train, params.models[model])
+        """Return the recipe of ``model`` (bn, gn, ln, or one of STUDY_MODELS)."""
+        own = params.models["ln" if model in STUDY_MODELS else model]
+        return cls(model, params.data, params.train, own)
 
     @property
     def normalization(self) -> str:
-        """The name of the model's normalization: batch, group or layer."""
-        return MODELS[self.model]
+        """The name of the model's normalization, as ``build_network`` takes it."""
+        return {**MODELS, **STUDY_MODELS}[self.model]
 
     @property
     def followed_split(self) -> str:
@@ -48,13 +57,13 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Eight characters for what makes two trainings comparable: all but seed and machine.
+        """A name for what makes two trainings comparable: all but seed and machine.
 
-        A parameter added later is left out while it has its neutral value, so that the rows of
-        recorded tables stay valid.
+        It begins with a letter: a spreadsheet takes 79665e60 for a number. A parameter added
+        later is left out while it has its neutral value, so that recorded rows stay valid.
         """
         train = decisive(self.train)
         for key in ("seed", "threads", "device"):
             del train[key]
         content = json.dumps([decisive(self.data), train, decisive(self.own)], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:8]
+        return "r" + hashlib.sha256(content.encode()).hexdigest()[:8]

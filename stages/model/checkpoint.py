@@ -22,8 +22,13 @@ def checkpoint_path(model: str) -> Path:
 
 def network_for(recipe: Recipe) -> nn.Sequential:
     """Build the network of ``recipe`` with fresh weights."""
-    channels_per_group = getattr(recipe.own, "channels_per_group", None)
-    return build_network(recipe.normalization, channels_per_group, recipe.train.dropout)
+    return build_network(
+        recipe.normalization,
+        channels_per_group=getattr(recipe.own, "channels_per_group", None),
+        normalization_batch=getattr(recipe.own, "normalization_batch", 0),
+        placement=recipe.train.placement,
+        dropout=recipe.train.dropout,
+    )
 
 
 @dataclass(frozen=True)

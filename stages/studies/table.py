@@ -96,7 +96,7 @@ def recipe_of(row: Row, params: Params) -> Recipe:
                 target[name] = load_yaml(text.encode())
             except ValueError:
                 raise ParamsError(f"the column {key} has the value {text!r}") from None
-    return Recipe.of(row["model"], validate(content, f"the row {row}"))
+    return Recipe.of(row["model"], validate(Params, content, f"the row {row}"))
 
 
 def is_done(row: Row, params: Params, with_test: bool) -> bool:

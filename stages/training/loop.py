@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stages.core.dataset import Dataset, to_floats
-from stages.core.errors import PipelineError
+from stages.core.errors import DivergedError
 from stages.core.recipe import Recipe
 from stages.model.checkpoint import network_for
 from stages.model.history import Epoch
@@ -34,6 +34,16 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0])
 
 
+def count_steps(images: int, batch_size: int) -> int:
+    """Return the steps of an epoch; the last one may take fewer than ``batch_size`` images.
+
+    Fewer than a quarter are left out, others in each epoch: the gradient of a few images is mostly
+    noise, and batch normalization needs more than one number to normalize.
+    """
+    full, rest = divmod(images, batch_size)
+    return full + (full == 0 or rest >= batch_size / 4)
+
+
 class Training:
     """The training of one model; ``epochs`` holds what it has gone through."""
 
@@ -50,7 +60,7 @@ class Training:
         decay = self._recipe.weight_average
         self._average = WeightAverage(self._network, decay) if decay > 0 else None
         self._optimizer = build_optimizer(self._network, recipe)
-        self._steps_per_epoch = math.ceil(len(self._labels) / self._recipe.batch_size)
+        self._steps_per_epoch = count_steps(len(self._labels), self._recipe.batch_size)
         steps = self._steps_per_epoch * self._recipe.epochs
         self._learning_rates = one_cycle(self._own.learning_rate, steps, self._recipe)
 
@@ -71,7 +81,7 @@ class Training:
             on_images: told now and then how many more images were trained on.
 
         Raises:
-            PipelineError: the loss is not finite any more.
+            DivergedError: the loss is not finite any more.
         """
         number = len(self.epochs) + 1
         losses, correct = self._train_on_all_images(number, on_images)
@@ -89,6 +99,21 @@ class Training:
         )
         self.epochs.append(epoch)
         return epoch
+
+    def run_to_end(self) -> Score:
+        """Train to the end from fresh weights without a score on the way; return the last one.
+
+        For whom only the result counts: its bits are those of ``run_epoch`` each time.
+
+        Raises:
+            DivergedError: the loss is not finite any more.
+        """
+        for number in range(1, self._recipe.epochs + 1):
+            losses, _ = self._train_on_all_images(number, lambda count: None)
+            self._check_finite(number, losses)
+        followed = self._score(self.result)
+        self._check_finite(number, losses, followed)
+        return followed
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return all that ``restore`` needs beside ``epochs``: of weights, average, optimizer."""
@@ -152,9 +177,17 @@ class Training:
         torch.manual_seed(seed)  # dropout
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self._labels), generator=generator)
+        batch_size = self._recipe.batch_size
+        order = order[: self._steps_per_epoch * batch_size]
+        if self._recipe.sort_batches:
+            order = torch.cat([self._sorted(batch) for batch in order.split(batch_size)])
         progress = (number - 1 + torch.arange(len(order)) / len(order)) / self._recipe.epochs
         draws = draw(progress, self._recipe.augmentation, generator)
         return order.to(self._device), draws.to(self._device)
+
+    def _sorted(self, batch: torch.Tensor) -> torch.Tensor:
+        """Sort the places of images in ``batch`` by the images' labels."""
+        return batch[self._dataset.train.labels[batch].argsort(stable=True)]
 
     def _augmented(self, order: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
         images = augment(to_floats(self._images[order]), draws)
@@ -190,8 +223,10 @@ class Training:
             return
         steps = self._steps_per_epoch
         step = int(bad[0]) // self._recipe.batch_size + 1 if len(bad) else steps
-        raise PipelineError(
+        raise DivergedError(
             f"{self._model} diverged: its loss is not finite at epoch {number}, step {step} of "
             f"{steps}, learning rate {self._rate(number, step):.3g}; "
-            f"try a smaller models.{self._model}.learning_rate"
+            f"try a smaller models.{self._model}.learning_rate",
+            number,
+            step,
         )

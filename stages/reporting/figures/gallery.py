@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from stages.core.params import MODELS
 from stages.evaluation.activations import BLOCKS
-from stages.model.network import NORMALIZATIONS, normalization_layer
+from stages.model.normalization import NORMALIZATIONS, normalization_layer
 from stages.reporting.figures import activations, curves, mistakes
 from stages.reporting.figures.worked_example import draw_worked_example
 from stages.reporting.findings import Findings
