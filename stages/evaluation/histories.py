@@ -30,13 +30,15 @@ def read_histories(num_epochs: int, split: str) -> dict[str, list[Epoch]]:
 def write_joined(path: Path, histories: Mapping[str, list[Epoch]]) -> None:
     """Write the histories of several models as one long CSV file.
 
-    One row for each model, split and epoch: DVC's charts colour and divide by these columns.
+    One row for each model, split and epoch: DVC's charts colour and divide by these columns. The
+    error, in percent, is there for them: accuracies near 1 cannot be told apart in a chart.
     """
     rows = []
     for model, epochs in histories.items():
         for split in ("train", epochs[0].followed_split):
             for epoch in epochs:
                 values = epoch.columns()
+                accuracy = values[f"{split}_accuracy"]
                 rows.append(
                     {
                         "model": model,
@@ -44,7 +46,8 @@ def write_joined(path: Path, histories: Mapping[str, list[Epoch]]) -> None:
                         "epoch": epoch.number,
                         "learning_rate": values["learning_rate"],
                         "loss": values[f"{split}_loss"],
-                        "accuracy": values[f"{split}_accuracy"],
+                        "accuracy": accuracy,
+                        "error": round(100 * (1 - float(accuracy)), 4),
                     }
                 )
     write_rows(path, rows)
