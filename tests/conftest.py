@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from filelock import FileLock
+from playwright.sync_api import Browser, sync_playwright
 
 from stages.core.dataset import Dataset, Split
 from stages.core.params import Params, flatten
@@ -22,6 +23,10 @@ from stages.preparation import sources
 from stages.preparation.splitting import measure_pixels
 
 ROOT = Path(__file__).parents[1]
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
+    None,
+)
 # What the tests train with, whatever the user has put into params.yaml.
 _OWN = {"learning_rate": 0.02, "l1": 0, "weight_decay": 0.0001}
 PARAMS = {
@@ -225,6 +230,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
         project.commit("small results")
         (folder / ".dvc/tmp/printed").write_text(printed)
     return project
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:

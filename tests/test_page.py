@@ -1,33 +1,21 @@
 """reports/index.html as committed, in a real browser."""
 
 import json
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
 
 from stages.core.params import MODELS
-from tests.conftest import ROOT
+from tests.conftest import BROWSER, ROOT
 
 PAGE = ROOT / "reports/index.html"
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
-    None,
-)
 pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium"),
     pytest.mark.skipif(not PAGE.exists(), reason="no report here: make repro"),
 ]
 WIDTHS = (1280, 380)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[(width, scheme) for width in WIDTHS for scheme in ("light", "dark")])
@@ -143,6 +131,14 @@ def test_table_shows_the_metrics(page: Page) -> None:
             "gap": f"{100 * metrics['accuracy_gap']:.2f} points",
             "parameters": str(metrics["parameters"]),
         }
+
+
+def test_axe_finds_no_violation(page: Page) -> None:
+    """WCAG and good practice, by axe-core, with all of the page open."""
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    found = Axe().run(page).response
+    assert [(one["id"], one["nodes"][0]["html"][:100]) for one in found["violations"]] == []
+    assert len(found["passes"]) > 20
 
 
 def test_it_is_small() -> None:

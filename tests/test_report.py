@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.core.dataset import Split, split_path
+from stages.core.dataset import Pixels, Split, split_path
 from stages.core.files import write_tensors
-from stages.core.params import MODELS
+from stages.core.params import MODELS, load_params
+from stages.core.recipe import Recipe
 from stages.evaluation.activations import BLOCKS, NUM_BINS, Observed, write_activations
 from stages.evaluation.metrics import Metrics, metrics_path, write_metrics
 from stages.evaluation.predictions import Predictions, predictions_path, write_predictions
+from stages.model.checkpoint import checkpoint_path, network_for, write_checkpoint
 from stages.model.history import Epoch, history_path, write_history
 from stages.model.scoring import Score
 from tests.conftest import ROOT, with_fixed_values, with_param
@@ -50,6 +52,7 @@ def folder(tmp_path: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -
     for model, errors in zip(MODELS, (40, 30, 50), strict=True):
         _make_up_scores(model, test_split.labels, errors)
         _make_up_course(model)
+        _make_up_checkpoint(model)
     return tmp_path
 
 
@@ -80,6 +83,13 @@ def _make_up_course(model: str) -> None:
     ]
     write_history(history_path(model), epochs)
     write_activations(model, {block: _observed(MODELS[model] == "batch") for block in BLOCKS})
+
+
+def _make_up_checkpoint(model: str) -> None:
+    """Write an untrained ``model``, as the parameters ask for."""
+    recipe = Recipe.of(model, load_params())
+    weights = network_for(recipe).state_dict()
+    write_checkpoint(checkpoint_path(model), weights, recipe, Pixels(0.13, 0.31), {"torch": "2"})
 
 
 def _observed(has_running_statistics: bool) -> Observed:
@@ -145,6 +155,7 @@ def test_a_model_that_did_not_learn_is_no_finding(folder: Path, test_split: Spli
     for model in MODELS:
         lines = history_path(model).read_text().splitlines(keepends=True)
         history_path(model).write_text("".join(lines[:2]))
+        _make_up_checkpoint(model)
     _make_up_scores("bn", test_split.labels, 5800)
     printed = _run(folder)
     assert printed == ("bn did not learn: its final weights get 42.00 % of the test images right\n")

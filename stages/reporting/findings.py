@@ -1,9 +1,11 @@
 """All that the report says and shows, computed once from what the other stages found."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from stages.core.params import MODELS, Params
 from stages.reporting.claims import Claim, answer, describe_difference, judge, tell_of_sign_flips
+from stages.reporting.draw import describe_drawing
 from stages.reporting.evidence import Evidence, compare_by_images, weigh
 from stages.reporting.failures import find_failures
 from stages.reporting.inference import Interval, proportion_interval
@@ -39,6 +41,7 @@ class Findings:
     claims: list[Claim]
     of_sign_flips: str  # whether they agree with Student's test, "" without seeds
     of_one_run: str  # what the images alone show of the networks of one run
+    drawing: dict[str, Any]  # what the page's part "Draw a digit" computes with
     software: dict[str, str]  # that trained the models
     packages: dict[str, str]  # that made the report
     pins: dict[str, str]  # MD5s by path
@@ -69,6 +72,7 @@ def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
         claims=judge(evidence),
         of_sign_flips=tell_of_sign_flips(evidence),
         of_one_run="; ".join(map(describe_difference, compared)),
+        drawing=describe_drawing(results.checkpoints, results.test),
         software=_join_software(results.software),
         packages=describe_report(),
         pins=read_pins(),

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from stages.core.dataset import Split, read_split
 from stages.core.errors import PipelineError
 from stages.core.params import MODELS, Params
+from stages.core.recipe import Recipe
 from stages.evaluation.activations import Observed, read_activations
 from stages.evaluation.histories import read_histories
 from stages.evaluation.metrics import Metrics, metrics_path, read_metrics
 from stages.evaluation.predictions import predictions_path, read_predictions
+from stages.model.checkpoint import Checkpoint, checkpoint_path, read_checkpoint
 from stages.model.history import Epoch
 from stages.reporting.mistakes import Guesses, read_off
 
@@ -22,12 +24,13 @@ class Results:
     guesses: dict[str, Guesses]  # at the images of ``test``
     software: dict[str, dict[str, str]]
     activations: dict[str, dict[str, Observed]]  # then by block
+    checkpoints: dict[str, Checkpoint]
     test: Split
     followed_split: str  # that each epoch was scored on: "test" or "validation"
 
 
 def read_results(params: Params) -> Results:
-    """Read the histories, all that evaluate wrote, and the test images.
+    """Read the histories and checkpoints, all that evaluate wrote, and the test images.
 
     Raises:
         PipelineError: a file is missing, damaged, or contradicts another.
@@ -41,6 +44,10 @@ def read_results(params: Params) -> Results:
         guesses={model: read_off(one.logits, test.labels) for model, one in predictions.items()},
         software={model: one.software for model, one in predictions.items()},
         activations={model: read_activations(model) for model in MODELS},
+        checkpoints={
+            model: read_checkpoint(checkpoint_path(model), Recipe.of(model, params))
+            for model in MODELS
+        },
         test=test,
         followed_split=split,
     )
