@@ -133,6 +133,12 @@ def test_table_shows_the_metrics(page: Page) -> None:
         }
 
 
+def test_contents_list_every_part(page: Page) -> None:
+    links = page.locator("nav a").evaluate_all("all => all.map(a => [a.hash, a.textContent])")
+    parts = page.locator("h2").evaluate_all("all => all.map(h2 => ['#' + h2.id, h2.textContent])")
+    assert links == parts
+
+
 def test_axe_finds_no_violation(page: Page) -> None:
     """WCAG and good practice, by axe-core, with all of the page open."""
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
