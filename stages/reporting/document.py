@@ -13,6 +13,7 @@ from stages.evaluation.activations import NUM_IMAGES
 from stages.reporting.claims import format_points, format_share
 from stages.reporting.figures.gallery import Picture
 from stages.reporting.figures.style import COLOURS, NAMES, render_svg
+from stages.reporting.figures.worked_example import FILLS
 from stages.reporting.findings import Findings
 from stages.reporting.mistakes import SHOWN
 
@@ -53,6 +54,7 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         models=MODELS,
         names=NAMES,
         colours=COLOURS,
+        fills=FILLS,
         parameters=flatten(findings.params.model_dump()),
         pictures={picture.name: picture for picture in pictures},
         shown=SHOWN,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from stages.core.params import MODELS, Params
 from stages.reporting.claims import Claim, answer, describe_difference, judge, tell_of_sign_flips
 from stages.reporting.draw import describe_drawing
@@ -13,6 +15,7 @@ from stages.reporting.mistakes import Mistake, calibration_error, find_mistakes,
 from stages.reporting.provenance import describe_report, read_pins
 from stages.reporting.results import Results
 from stages.reporting.seeds import Seeds, describe_seeds
+from stages.reporting.worked_example import read_example
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Findings:
     claims: list[Claim]
     of_sign_flips: str  # whether they agree with Student's test, "" without seeds
     of_one_run: str  # what the images alone show of the networks of one run
+    example: torch.Tensor  # of how they normalize: activations [4, 4, 2, 2]
     drawing: dict[str, Any]  # what the page's part "Draw a digit" computes with
     software: dict[str, str]  # that trained the models
     packages: dict[str, str]  # that made the report
@@ -51,7 +55,7 @@ def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
     """Compute what the report says of ``results`` and, where there are several, of ``seeds``.
 
     Raises:
-        PipelineError: dvc.lock is damaged.
+        PipelineError: dvc.lock is damaged, or the worked example is missing or damaged.
     """
     failures = find_failures(results, seeds)
     learned = [model for model in MODELS if model not in failures]
@@ -72,6 +76,7 @@ def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
         claims=judge(evidence),
         of_sign_flips=tell_of_sign_flips(evidence),
         of_one_run="; ".join(map(describe_difference, compared)),
+        example=read_example(),
         drawing=describe_drawing(results.checkpoints, results.test),
         software=_join_software(results.software),
         packages=describe_report(),

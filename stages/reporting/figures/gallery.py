@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from matplotlib.figure import Figure
 
 from stages.core.params import MODELS
@@ -12,7 +13,7 @@ from stages.reporting.figures import activations, curves, mistakes
 from stages.reporting.figures.worked_example import draw_worked_example
 from stages.reporting.findings import Findings
 from stages.reporting.results import Results
-from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
+from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,13 @@ class Picture:
 
 
 def draw_pictures(findings: Findings) -> list[Picture]:
-    """Draw all pictures.
-
-    Raises:
-        PipelineError: the worked example is missing or damaged.
-    """
+    """Draw all pictures."""
     results = findings.results
     has_average = findings.params.train.weight_average > 0
     return [
         *_curves(results, has_average),
         *_errors(findings),
-        *_worked_example(),
+        *_worked_example(findings.example),
         *_inside(results),
     ]
 
@@ -75,8 +72,7 @@ def _errors(findings: Findings) -> Iterator[Picture]:
     yield Picture("reliability", mistakes.draw_reliability(guesses), text)
 
 
-def _worked_example() -> Iterator[Picture]:
-    images = read_example()
+def _worked_example(images: torch.Tensor) -> Iterator[Picture]:
     for normalization in NORMALIZATIONS:
         layer = normalization_layer(normalization, images.shape[1], CHANNELS_PER_GROUP)
         sets = find_shared_statistics(layer, images)

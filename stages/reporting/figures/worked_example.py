@@ -9,7 +9,7 @@ from stages.reporting.figures.style import PAPER, figure_style, subplots
 from stages.reporting.worked_example import SharedStatistics
 
 # Okabe and Ito's eight colours, light enough to read black numbers on.
-_FILLS = ["#99C7E0", "#F3C9A5", "#99D8C7", "#F5E99C", "#CDB5D8", "#C9C9C9", "#BFE3F7", "#EFC4D9"]
+FILLS = ["#99C7E0", "#F3C9A5", "#99D8C7", "#F5E99C", "#CDB5D8", "#C9C9C9", "#BFE3F7", "#EFC4D9"]
 _GAP = 0.5  # cells between channels
 _LINE = 1.3  # cells between images: room for a mean and a variance
 
@@ -22,7 +22,7 @@ def draw_worked_example(
         figure, axes = subplots(5, 5.6)
         num_images, num_channels, height, width = images.shape
         for number, one in enumerate(sets):
-            _draw_set(axes, images, one, _FILLS[number % len(_FILLS)])
+            _draw_set(axes, images, one, FILLS[number % len(FILLS)])
         for image in range(num_images):
             x, y = _place(images, image, 0, 0, 0)
             axes.text(x - 0.2, y + height / 2, f"image {image + 1}", ha="right", va="center")
