@@ -20,16 +20,16 @@ lint: environment ## style, types, and that imports go one way: seconds
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
 
-# The studies beside the main job: each trains what its table lacks. The report shows the seeds.
+# Studies (studies.yaml): each trains what its record in reports/studies lacks.
+study: environment ## NAME=minute, or another study of studies.yaml; without a NAME, says which there are
+	$(BIN)/python -m stages.studies $(NAME)
+
 seeds: environment ## SEEDS=5 seeds of each model, and the report with them: 40 minutes
-	$(BIN)/python -m stages.studies reports/seeds.csv --seeds $(SEEDS)
+	$(BIN)/python -m stages.studies seeds --seeds $(SEEDS)
 	$(BIN)/python -m dvc repro
 
-fast: environment ## recipes of seven and eight epochs, three seeds each: 20 minutes
-	$(BIN)/python -m stages.studies reports/fast.csv
-
-search: environment ## how the recipe was chosen: six hours
-	set -e; for table in reports/search/*.csv; do $(BIN)/python -m stages.studies $$table; done
+fast: environment ## five seeds by the recipe of three epochs: 7 minutes
+	$(BIN)/python -m stages.studies minute
 
 bench: environment ## what the README says of speed, measured here: 20 minutes
 	$(BIN)/python -m tests.benchmarks
@@ -40,4 +40,4 @@ torture: environment ## what the README says of faults, at full length: 35 minut
 environment: ## .venv with the versions of requirements.txt: minutes, 6 GB (PYTHON=python3.12 for another than python3)
 	@"$(PYTHON)" .ci/environment.py
 
-.PHONY: help repro test lint seeds fast search bench torture environment
+.PHONY: help repro test lint study seeds fast bench torture environment

@@ -1,6 +1,5 @@
 """The README says what is so: its numbers, links and commands are checked against their sources."""
 
-import csv
 import json
 import re
 import subprocess
@@ -8,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from stages.core.params import load_params
+from stages.studies.declaration import read_studies
+from stages.studies.record import read_rows
+from stages.studies.results import collect
 from stages.studies.summary import summarize
 from tests.benchmarks.__main__ import render
 from tests.conftest import ROOT
@@ -17,7 +20,7 @@ PAGES_AND_TABLES = [
     *("README.md", "data/README.md"),
     *(str(path.relative_to(ROOT)) for path in (ROOT / "reports").rglob("*.md")),
 ]
-STUDIES = sorted(set((ROOT / "reports").rglob("*.csv")) - {ROOT / "reports/history.csv"})
+STUDIES = read_studies(ROOT / "studies.yaml")
 README = (ROOT / "README.md").read_text()
 
 
@@ -61,11 +64,22 @@ def test_tables_are_whole(page: str) -> None:
         assert {row.count("|") for row in [rule, *rows]} == {rule.count("|")}, run
 
 
-@pytest.mark.parametrize("table", STUDIES, ids=lambda table: table.stem)
-def test_summaries_are_of_their_tables(table: Path) -> None:
-    rows = list(csv.DictReader(table.read_text().splitlines()))
-    rows = [{key: text for key, text in row.items() if text} for row in rows]
-    assert table.with_suffix(".md").read_text() == summarize(rows)
+@pytest.mark.parametrize("name", [path.stem for path in (ROOT / "reports/studies").glob("*.md")])
+def test_summaries_are_of_their_records(name: str, tmp_path: Path) -> None:
+    """Upon the parameters as they are, or as they were committed."""
+    study, committed = STUDIES[name], tmp_path / "params.yaml"
+    show = ["git", "-C", str(ROOT), "show", "HEAD:params.yaml"]
+    committed.write_bytes(subprocess.run(show, check=True, capture_output=True).stdout)
+    rows = read_rows(ROOT / study.record)
+    assert (ROOT / study.record).with_suffix(".md").read_text() in [
+        summarize(collect(study, load_params(path), rows))
+        for path in (ROOT / "params.yaml", committed)
+    ]
+
+
+def test_readme_lists_the_studies() -> None:
+    listed = re.findall(r"(?m)^\| `([a-z-]+)` \| (.*\?) \| \d+ \|$", README)
+    assert listed == [(study.name, study.question) for study in STUDIES.values()]
 
 
 @pytest.mark.parametrize("name", ["benchmark", "benchmark-other-machine"])

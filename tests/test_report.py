@@ -39,7 +39,7 @@ def folder(tmp_path: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -
     """A folder with all that the report stage reads, where the models make 40, 30 and 50 errors."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reports").mkdir()
-    (tmp_path / "reports/seeds.csv").write_text("model,seed,test_accuracy,train_accuracy,recipe\n")
+    (tmp_path / "studies.yaml").write_text("studies: {}\n")
     shutil.copytree(ROOT / "data", "data", ignore=shutil.ignore_patterns("raw", "prepared"))
     text = with_fixed_values((ROOT / "params.yaml").read_text())
     for key, value in {

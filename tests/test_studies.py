@@ -1,7 +1,8 @@
-"""Studies: what a table plans is trained once, and its summary holds means by hand."""
+"""Studies: what is declared is trained once and recorded; what the record says is checked."""
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,89 +11,135 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
+from torch.optim.swa_utils import update_bn
 
-from stages.core.errors import ParamsError
-from stages.core.params import MODELS, Params
+from stages.core.dataset import Dataset, Split, to_floats
+from stages.core.errors import ParamsError, PipelineError
+from stages.core.params import Params, load_params
 from stages.core.recipe import Recipe
+from stages.model.network import build_network
+from stages.model.scoring import compute_logits
+from stages.studies.declaration import Study, read_studies
+from stages.studies.plan import list_trainings, plan
+from stages.studies.readings import with_batch_statistics, with_recomputed_statistics
+from stages.studies.record import Row, merge, read_rows, write_rows
+from stages.studies.results import collect
 from stages.studies.summary import summarize
-from stages.studies.table import recipe_of, with_seeds
-from tests.conftest import Project, change, wait_for
+from tests.conftest import ROOT, Project, change, wait_for
+
+STUDIES = """
+recipes:
+  endless: {train.epochs: 1000}
+studies:
+  rates:
+    question: Which rate?
+    models: [bn, ln]
+    seeds: 1
+    vary: {models.bn.learning_rate: [0.02, 10]}
+    set: {train.optimizer: sgd, train.momentum: 0.999}
+  seeds: {question: "Which is best?", models: [bn, gn, ln], seeds: 5}
+  one: {question: "Does it end?", models: [ln], seeds: 1}
+  endless: {question: "Does it end?", recipe: endless, models: [bn, gn], seeds: 1}
+  killed:
+    question: Does one cost the others?
+    models: [bn, gn, ln]
+    seeds: 1
+    vary: {models.bn.l1: [0, 1]}
+  large:
+    question: Is there memory?
+    models: [bn]
+    seeds: 1
+    set: {data.validation_images: 50000}
+    vary: {train.batch_size: [64, 10000]}
+"""
+
+
+DECLARED = read_studies(ROOT / "studies.yaml").values()
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that trains on 1,000 images for an epoch."""
+    """A project that trains on 1,000 images for an epoch, without records."""
     project = Project(tmp_path_factory.mktemp("study"))
     project.set_param("validation_images", 59_000)
     project.set_param("epochs", 1)
-    project.set_param("weight_average", 0)  # else each epoch scores twice
+    project.set_param("weight_average", 0)
+    project.write("studies.yaml", STUDIES.encode())
+    for path in (project.folder / "reports/studies").iterdir():
+        path.unlink()
     return project
+
+
+def _study(name: str) -> tuple[str, ...]:
+    return ("python", "-m", "stages.studies", name)
+
+
+def _record(project: Project, name: str) -> Path:
+    return project.folder / f"reports/studies/{name}.csv"
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def test_rows_are_trained_once_and_as_the_stage_does(project: Project) -> None:
-    table = project.folder / "t.csv"
-    table.write_text("model,seed,model.learning_rate\ngn,3,0.02\nln,0,\n")
-    study = ("python", "-m", "stages.studies", "t.csv")
-    assert "2 of 2 trainings to do" in project.run(*study)
-    gn, ln = _rows(table)
-    assert (gn["model.learning_rate"], ln["model.learning_rate"]) == ("0.02", "")
-    assert table.with_suffix(".md").read_text() == summarize([gn, ln])
-    assert "0 of 2 trainings to do" in project.run(*study)
-    assert _rows(table) == [gn, ln]
-    project.run("python", "-m", "stages.prepare_data")
-    project.run("python", "-m", "stages.train", "ln")
-    history = _rows(project.folder / "models/ln.history.csv")
-    assert float(ln["validation_accuracy"]) == float(history[-1]["validation_accuracy"])
-
-
-def test_plan_without_rows_stays(project: Project) -> None:
-    table = project.folder / "h.csv"
-    table.write_text("model,seed,train.epochs\n")
-    assert "0 of 0 trainings to do" in project.run("python", "-m", "stages.studies", "h.csv")
-    assert table.read_text() == "model,seed,train.epochs\n"
-
-
-@pytest.mark.torture
-def test_another_recipe_is_trained_again(project: Project) -> None:
-    """Also where the old results are those of other images: they do not stay beside new ones."""
-    table = project.folder / "u.csv"
-    table.write_text("model,seed,test_accuracy,recipe\nbn,0,0.9,abc\ngn,0,0.8,def\n")
-    assert "2 of 2 trainings to do" in project.run("python", "-m", "stages.studies", "u.csv")
-    assert all(row["validation_accuracy"] and not row.get("test_accuracy") for row in _rows(table))
-
-
-def test_seeds_are_added_and_none_is_lost(tmp_path: Path) -> None:
-    rows = [{"model": "gn", "seed": "7", "recipe": "x"}, {"model": "bn", "seed": "0"}]
-    planned = with_seeds(rows, 2)
-    assert planned[:2] == rows
-    keys = [(row["model"], row["seed"]) for row in planned]
-    assert sorted(keys) == sorted({("gn", "7"), *((m, s) for m in MODELS for s in "01")})
+def test_trainings_are_done_once_and_as_the_stage_does(project: Project) -> None:
+    """The control is trained once; that one of them diverges is a result."""
+    assert "3 of 3 trainings to do" in project.run(*_study("rates"))
+    bn, ln, diverged = rows = _rows(_record(project, "rates"))
+    assert [row["models.bn.learning_rate"] for row in rows] == ["0.02", "", "10"]
+    assert [row["model"] for row in rows] == ["bn", "ln", "bn"]
+    assert re.fullmatch(r"diverged at epoch 1, step \d+", diverged["outcome"])
+    assert not diverged["test_accuracy"]
+    assert bn["outcome"] == ln["outcome"] == "ok"
+    assert all(re.fullmatch("r[0-9a-f]{8}", row["recipe"]) and row["machine"] for row in rows)
+    assert 0.1 < float(bn["recomputed_accuracy"]) != float(bn["batch_accuracy"])
+    assert not ln["recomputed_accuracy"]
+    assert not ln["batch_accuracy"]
+    results = collect(
+        read_studies(project.folder / "studies.yaml")["rates"],
+        load_params(project.folder / "params.yaml"),
+        read_rows(_record(project, "rates")),
+    )
+    assert _record(project, "rates").with_suffix(".md").read_text() == summarize(results)
+    assert "0 of 3 trainings to do" in project.run(*_study("rates"))
+    assert _rows(_record(project, "rates")) == rows
 
 
 def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
-    """With held-out images, of which the rest of the report must not be made."""
-    (project.folder / "s.csv").write_text("model,seed,test_accuracy,recipe\nln,0,0.5,old\n")
-    study = ("python", "-m", "stages.studies", "s.csv")
-    project.run(*study)
-    assert not _rows(project.folder / "s.csv")[0].get("test_accuracy")
-    assert "3 of 3 trainings to do" in project.run(*study, "--seeds", "1")
-    assert "0 of 3 trainings to do" in project.run(*study, "--seeds", "1")
-    rows = _rows(project.folder / "s.csv")
-    assert [row["model"] for row in rows] == ["ln", "bn", "gn"]
+    """With images held out by params.yaml, as the stage scores them; another recipe's row stays."""
+    other = {"model": "ln", "seed": "0", "test_accuracy": "0.5", "recipe": "rold"}
+    write_rows(_record(project, "seeds"), [other, other | {"model": "gn", "seed": "7"}])
+    seeds = (*_study("seeds"), "--seeds", "1")
+    assert "3 of 3 trainings to do" in project.run(*seeds)
+    assert "0 of 3 trainings to do" in project.run(*seeds)
+    rows = _rows(_record(project, "seeds"))
+    assert [(row["model"], row["recipe"] == "rold") for row in rows] == [
+        *((model, False) for model in ("bn", "gn", "ln")),
+        ("gn", True),
+    ]
     assert all(0.1 < float(row["test_accuracy"]) < 1 for row in rows)
+    assert "Rows of other recipes, left out: 1." in (
+        _record(project, "seeds").with_suffix(".md").read_text()
+    )
     assert all(row["test_accuracy"] != row["validation_accuracy"] for row in rows)
-    assert rows[0]["test_accuracy"] != "0.5"
+    project.run("python", "-m", "stages.prepare_data")
+    project.run("python", "-m", "stages.train", "ln")
+    history = _rows(project.folder / "models/ln.history.csv")
+    assert float(rows[2]["validation_accuracy"]) == float(history[-1]["validation_accuracy"])
+
+
+@pytest.mark.parametrize("names", [(), ("x",)])
+def test_unknown_study_names_those_there_are(project: Project, names: tuple[str, ...]) -> None:
+    output = project.run("python", "-m", "stages.studies", *names, status=2)
+    assert len(output.splitlines()) == 1
+    assert "studies.yaml declares rates (Which rate?); seeds (Which is best?); one (" in output
 
 
 @pytest.fixture
 def study(project: Project) -> Iterator[subprocess.Popen[str]]:
     """A study that has just been started and would go on for minutes."""
-    (project.folder / "k.csv").write_text("model,seed,train.epochs\nbn,0,1000\ngn,0,1000\n")
-    study = project.start("python", "-m", "stages.studies", "k.csv")
+    study = project.start(*_study("endless"))
     yield study
     study.kill()  # also after a failure: it holds the lock that the next one waits for
     study.communicate()
@@ -121,9 +168,10 @@ def test_interrupt_while_workers_still_import(study: subprocess.Popen[str]) -> N
 @pytest.mark.torture
 def test_a_row_that_is_killed_each_time_costs_no_other(project: Project) -> None:
     """As the kernel does to one that takes more memory than there is."""
-    rows = "bn,0,1000\ngn,0,1\nln,0,1\n"
-    (project.folder / "d.csv").write_text(f"model,seed,train.epochs\n{rows}")
-    study = project.start("python", "-m", "stages.studies", "d.csv")
+    text = STUDIES.replace("models.bn.l1: [0, 1]", "models.bn.l1: [0]")
+    text = text.replace("  killed:", "  killed:\n    set: {train.epochs: 30}")
+    project.write("studies.yaml", text.encode())
+    study = project.start(*_study("killed"))
     parent = psutil.Process(study.pid)
     for _ in range(2):  # beside others, then alone
         wait_for(lambda: _workers(parent, seconds=3))
@@ -132,44 +180,44 @@ def test_a_row_that_is_killed_each_time_costs_no_other(project: Project) -> None
             worker.kill()
         assert psutil.wait_procs(workers, timeout=5)[1] == []
     error = study.communicate(timeout=120)[1]
+    project.write("studies.yaml", STUDIES.encode())
     assert study.returncode == 1
-    assert error == (
-        "study: 1 of 3 trainings failed: bn seed 0 train.epochs 1000 "
-        "(killed; is there too little memory?)\n"
+    assert re.fullmatch(
+        r"study: 1 of 3 trainings failed: .* seed 0.* \(killed; is there too little memory\?\)\n",
+        error,
     )
-    bn, gn, ln = _rows(project.folder / "d.csv")
-    assert gn["validation_accuracy"]
-    assert ln["validation_accuracy"]
-    assert not bn["validation_accuracy"]
+    assert len(_rows(_record(project, "killed"))) == 2
 
 
 @pytest.mark.torture
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
 def test_a_row_with_too_little_memory_costs_no_other(project: Project) -> None:
-    columns = "model,seed,train.batch_size,data.validation_images"
-    (project.folder / "m.csv").write_text(f"{columns}\nbn,0,10000,50000\nln,0,64,59000\n")
-    study = "ulimit -v 5000000; python -m stages.studies m.csv"
+    study = "ulimit -v 5000000; python -m stages.studies large"
     output = project.run("sh", "-c", study, status=1)
     assert output.splitlines()[-1] == (
         "study: 1 of 2 trainings failed: bn seed 0 train.batch_size 10000 "
-        "data.validation_images 50000 (out of memory; end other programs, or try a smaller "
-        "train.batch_size)"
+        "(out of memory; end other programs, or try a smaller train.batch_size)"
     )
     assert len(output.splitlines()) == 3  # how many there are, the good row, the bad one
-    assert [bool(row["validation_accuracy"]) for row in _rows(project.folder / "m.csv")] == [0, 1]
+    assert [row["train.batch_size"] for row in _rows(_record(project, "large"))] == ["64"]
 
 
 def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def test_study_outlives_the_shell_that_started_it(project: Project) -> None:
-    (project.folder / "n.csv").write_text("model,seed\nbn,0\n")
-    shell = project.start("sh", "-c", "nohup python -m stages.studies n.csv >n.log 2>&1 & wait")
-    wait_for(lambda: "trainings to do" in _text(project.folder / "n.log"))
+def test_study_outlives_its_shell_and_keeps_a_row_added_meanwhile(project: Project) -> None:
+    log, record = project.folder / "n.log", _record(project, "one")
+    shell = project.start("sh", "-c", "nohup python -m stages.studies one >n.log 2>&1 & wait")
+    wait_for(lambda: "trainings to do" in _text(log))
     shell.kill()
     shell.communicate()
-    wait_for(lambda: _rows(project.folder / "n.csv")[0].get("validation_accuracy"), seconds=180)
+    record.write_text("\ufeffmodel,seed,test_accuracy,recipe\nln,9,0.5,rother\n")  # with a BOM
+    wait_for(lambda: _rows(record)[0].get("validation_accuracy"), seconds=180)
+    assert [(row["seed"], row["test_accuracy"] == "0.5") for row in _rows(record)] == [
+        ("0", False),
+        ("9", True),
+    ]
 
 
 def test_workers_end_with_a_study_that_was_killed_before_they_began(
@@ -196,34 +244,188 @@ def _is_worker(process: psutil.Process, seconds: float) -> bool:
         return False
 
 
-def test_recipe_of_a_row(params: Params) -> None:
-    row = {"model": "bn", "seed": "7", "train.epochs": "8", "model.l1": "0.5", "model.x": ""}
-    expected = change(params, train__seed=7, train__epochs=8, models__bn__l1=0.5)
-    assert recipe_of(row, params) == Recipe.of("bn", expected)
-    with pytest.raises(ParamsError, match=r"train\.epochs\.x names no parameter"):
-        recipe_of({"model": "bn", "train.epochs.x": "8"}, params)
-    with pytest.raises(ParamsError, match=r"train\.epoch is not a known key"):
-        recipe_of({"model": "bn", "train.epoch": "8"}, params)
+HEADER = "model,seed,train.epochs,test_accuracy,test_loss,recipe"
 
 
-def test_summary_by_hand() -> None:
-    def row(model: str, seed: int, rate: str, accuracy: float) -> dict[str, str]:
-        return {
-            **{"train.epochs": "8", "train.dropout": rate, "model": model, "seed": str(seed)},
-            **{"validation_accuracy": str(accuracy), "recipe": "x"},
-        }
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"{HEADER}\nbn,0,3,0.9,0.1,ra\nbn,0,3,0.9,0.1,ra\n", "row 2 is the same training"),
+        (f"{HEADER}\nbn,00,3,0.9,0.1,ra\n", "row 1 has the seed '00', not a whole number"),
+        (f"{HEADER}\nbn,1 # x,3,0.9,0.1,ra\n", "row 1 has the seed '1 # x'"),
+        (f"{HEADER}\nbn,,3,0.9,0.1,ra\n", "row 1 has the seed ''"),
+        (f"{HEADER}\nbn,0,3,32.4,0.1,ra\n", "the test_accuracy '32.4', not a fraction from 0 to"),
+        (f"{HEADER}\nbn,0,3,high,0.1,ra\n", "row 1 has the test_accuracy 'high'"),
+        (f"{HEADER}\nbn,0,3,0.9,nan,ra\n", "row 1 has the test_loss 'nan', not a number"),
+        (f"{HEADER}\nbn,0,3,0.9,0.1,ra,5\n", "row 1 has 7 cells for 6 columns"),
+        (f"{HEADER}\nbn,0,3\n", "row 1 has 3 cells for 6 columns"),
+        (f"{HEADER}\n,0,3,0.9,0.1,ra\n", "row 1 has no model"),
+        ("model,seed,recipe,train.epochs,train.epochs\n", "column 'train.epochs' stands twice"),
+        ("model,seed,train.seed,recipe\n", "'train.seed' contradicts the column seed"),
+        ("model,seed,train_epochs,recipe\n", "there is no column 'train_epochs'"),
+        ("model,recipe\n", "the column 'seed' is missing"),
+        ("", "the column 'model' is missing"),
+        ("model,seed,recipe\nbn,\udcff\n", "is not a CSV file"),
+        ('model,seed,recipe\nbn,"1\n', "is not a CSV file"),
+    ],
+)
+def test_bad_records(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(PipelineError, match=message) as caught:
+        read_rows(tmp_path / "t.csv")
+    assert str(caught.value).endswith("t.csv`")
+    assert "\n" not in str(caught.value)
 
-    rows = [
-        row("bn", 0, "0", 0.98),
-        row("bn", 1, "0", 0.99),
-        row("gn", 0, "0", 0.97),
-        row("bn", 0, "0.1", 0.5),
-        {"model": "ln", "seed": "0"},  # not done
+
+BAD = [
+    ("models: [ln]", "models: [ln, ln]", "models has 'ln' twice; allowed: once"),
+    ("models: [ln]", "models: []", r"models is \[\]; allowed: a list of models"),
+    ("models: [ln]", "models: [3]", r"models\.0 is 3; allowed: a list of models"),
+    ("models: [ln], seeds: 1", "models: [ln]", "seeds is missing; allowed: an integer from 1"),
+    ("models: [ln], seeds: 1", "models: [ln], seeds: 0", "seeds is 0; allowed: an integer from 1"),
+    ("models: [ln]", "model: [ln]", r"model is not a known key; did you mean models\?"),
+    ("models: [ln]", "models: [ln], recipe: x", "recipe is 'x'; allowed: endless"),
+    ("models: [ln]", "models: [ln], vary: {train.epochs: []}", "vary has an empty list"),
+    ("models: [ln]", "models: [ln], vary: {train.epochs: [1, 1]}", "vary has .* twice"),
+    ("models: [ln]", "models: [ln], vary: {train.seed: [1, 2]}", "train.seed is set; allowed"),
+    ("models: [ln]", "models: [ln], set: {epochs: 3}", "epochs is 3; allowed: names such as"),
+    ("models: [ln]", "models: [ln], set: {train.epochs: [3]}", r"train\.epochs is \[3\]; allowed"),
+    (
+        "models: [ln]",
+        "models: [ln], vary: {train.epochs: [1, 2], train.dropout: [0]}",
+        "vary has lists of .*; allowed: all of one length",
+    ),
+    ("models: [ln]", "models: [ln], vary: {data.validation_images: [0, 9]}", "images varies"),
+    ("models: [ln]", "models: [ln], vary: {a.b: [1]}, variants: [{a.b: 1}]", "both given"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BAD, ids=[new for _, new, _ in BAD])
+def test_bad_declarations(old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert STUDIES.count(old) == 1
+    (tmp_path / "s.yaml").write_text(STUDIES.replace(old, new))
+    with pytest.raises(ParamsError, match=message) as caught:
+        read_studies(tmp_path / "s.yaml")
+    assert str(caught.value).startswith(f"{tmp_path / 's.yaml'}: the study 'one': ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"3", b"studies: [1]", b"studies: {a: 3}", b"\xff", b"["])
+def test_file_that_declares_no_studies(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_bytes(content)
+    with pytest.raises(ParamsError, match=r"s\.yaml") as caught:
+        read_studies(tmp_path / "s.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def _declare(**keys: object) -> Study:
+    return Study(**{"name": "s", "question": "?", "models": ["bn", "gn"], "seeds": 2, **keys})
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"set": {"train.epoch": 3}}, r"the study s: train\.epoch is not a known key"),
+        ({"set": {"train.epochs": "many"}}, r"the study s: train\.epochs is 'many'; allowed"),
+        ({"set": {"train.epochs.x": 3}}, r"train\.epochs\.x names no parameter"),
+        ({"set": {"train.augmentation": 3}}, r"train\.augmentation names no parameter"),
+        ({"models": ["xn"]}, r"models has 'xn'; allowed: bn, gn, ln"),
+        ({"vary": {"train.threads": [1, 2]}}, r"is the same training as with"),
+        ({"vary": {"model.channels_per_group": [1, 2]}}, r"bn\.channels_per_group is not a known"),
+    ],
+)
+def test_bad_plans(keys: dict[str, object], message: str, params: Params) -> None:
+    with pytest.raises(ParamsError, match=message):
+        plan(_declare(**keys), params)
+
+
+def test_plan_by_hand(params: Params) -> None:
+    study = _declare(
+        set={"train.epochs": 8},
+        vary={"model.l1": [0.5, 0.25], "models.gn.channels_per_group": [1, 2]},
+    )
+    base = {"train__epochs": 8}
+    assert [arm.recipe for arm in plan(study, params)["gn"]] == [
+        Recipe.of("gn", change(params, **base, models__gn__l1=l1, models__gn__channels_per_group=n))
+        for l1, n in ((0.5, 1), (0.25, 2))
     ]
-    header, _, *lines, _, note = summarize(rows).splitlines()
-    assert header == "| variant | seeds | bn | gn | ln | all |"
+    assert [arm.recipe for arm in plan(study, params)["bn"]] == [
+        Recipe.of("bn", change(params, **base, models__bn__l1=l1)) for l1 in (0.5, 0.25)
+    ]
+    rows = [training.row for training in list_trainings(study, params)]
+    assert rows[1] == {
+        **{"model": "gn", "seed": "0", "model.l1": "0.5"},
+        "models.gn.channels_per_group": "1",
+    }
+    assert len(rows) == 8
+    assert list_trainings(study, params)[-1].recipe.train.seed == 1
+
+
+def test_a_control_is_planned_once(params: Params) -> None:
+    study = _declare(vary={"models.bn.l1": [0, 0.1, 0.2]}, models=["bn", "gn", "ln"])
+    trainings = list_trainings(study, params)
+    assert [x.arm.model for x in trainings] == 2 * ["bn", "gn", "ln", "bn", "bn"]
+    assert collect(study, params, []).controls == ["gn", "ln"]
+
+
+@pytest.mark.parametrize("study", DECLARED, ids=[study.name for study in DECLARED])
+def test_the_declared_studies_can_be_planned(study: Study) -> None:
+    """Upon params.yaml as it is: each parameter exists and allows each value."""
+    assert study.question.endswith("?")
+    assert list_trainings(study, load_params(ROOT / "params.yaml"))
+    assert study.scores_test == (not study.name.endswith("-search"))
+
+
+def _row(study: Study, params: Params, accuracy: float, index: int, **more: str) -> Row:
+    training = list_trainings(study, params)[index]
+    result = {"test_accuracy": f"{accuracy}", "recipe": training.recipe.digest}
+    return training.row | result | more
+
+
+def test_summary_by_hand(params: Params) -> None:
+    study = _declare(vary={"models.bn.l1": [0, 0.1]})  # trains bn, gn, bn with each seed
+    rows = [
+        _row(study, params, 0.98, 0, machine="a"),
+        _row(study, params, 0.99, 3, machine="b"),
+        _row(study, params, 0.97, 1, machine="a"),
+        _row(study, params, 0.5, 2),
+        _row(study, params, 0.5, 5) | {"outcome": "diverged at epoch 1, step 2"},
+        _row(study, params, 0.5, 5) | {"recipe": "rold"},
+    ]
+    results = collect(study, params, rows)
+    question, _, header, _, *lines, _, notes = summarize(results).splitlines()
+    assert question == "?"
+    assert header == "| l1 | seeds | bn | gn | all |"
     # (98 + 99) / 2; the deviation of two is their distance / sqrt(2)
-    assert lines[0] == "| base | 0 1 | 98.500 ± 0.707 | 97.000 |  |  |"
-    assert lines[1] == "| dropout 0.1 | 0 | 50.000 |  |  |  |"
-    assert note.startswith("Validation accuracy in per cent")
-    assert note.endswith("Base: epochs 8, dropout 0.")
+    assert lines[0] == "| 0 | 0 1 | 98.500 ± 0.707 | 97.000 | 98.000 |"
+    # One training that diverged counts as 10 % in the mean of all: (50 + 10 + 97) / 3.
+    assert lines[1] == "| 0.1 | 0 1 | 50.000, 1 of 2 diverged | 97.000 | 52.333 |"
+    assert "What varies does not concern gn." in notes
+    assert notes.endswith(
+        "Rows of other recipes, left out: 1. The trainings ran on 2 types of machine."
+    )
+
+
+def test_a_new_row_replaces_its_own_place_alone() -> None:
+    old = {"model": "bn", "seed": "0", "train.epochs": "3", "recipe": "ra", "test_loss": "1"}
+    others = [old | {"train.epochs": "4"}, old | {"seed": "1"}, old | {"model": "gn"}]
+    new = old | {"recipe": "rb", "test_loss": "2"}
+    assert merge([old, *others], new) == [*others, new]
+
+
+def test_readings_are_those_of_torch(small_dataset: Dataset) -> None:
+    """Recomputed statistics against update_bn, those of the batch against training mode."""
+    torch.manual_seed(0)
+    network = build_network("batch")
+    pixels, split = small_dataset.pixels, small_dataset.train
+    batches = [pixels.standardize(to_floats(images)) for images in split.images.split(100)]
+    by_batch = with_batch_statistics(network)
+    recomputed = with_recomputed_statistics(network, split, pixels, torch.device("cpu"))
+    first = Split("test", split.images[:100], split.labels[:100])
+    logits = compute_logits(by_batch, first, pixels, torch.device("cpu"))
+    assert float(network.block1.norm.running_mean.abs().max()) == 0  # as it was
+    update_bn(batches, network)
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(recomputed.state_dict()[name], tensor)
+    with torch.no_grad():
+        torch.testing.assert_close(network.train()(batches[0]), logits)

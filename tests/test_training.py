@@ -70,6 +70,17 @@ def test_same_inputs_same_bits(
     assert _same(first.result, second.result)
 
 
+@pytest.mark.parametrize("model", ["bn", "ln"])
+def test_a_training_without_scores_on_the_way_has_the_same_bits(
+    model: str, short: Params, small_dataset: Dataset
+) -> None:
+    recipe = change(short, train__weight_average=0.9, train__dropout=0.1)
+    scored = _train(model, recipe, small_dataset)
+    training = Training(Recipe.of(model, recipe), small_dataset, CPU)
+    assert training.run_to_end() == scored.epochs[-1].followed
+    assert _same(training.result, scored.result)
+
+
 @pytest.mark.parametrize(
     "key",
     [

@@ -1,23 +1,18 @@
-"""The table of several seeds per model, if it is there and of the present recipe."""
+"""The study of several seeds per model, if it is there and of the present recipe."""
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Literal
 
-from pydantic import TypeAdapter
-
-from stages.core.errors import PipelineError
-from stages.core.files import read_bytes
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
-from stages.evaluation.checking import Fraction, check
 from stages.evaluation.metrics import Metrics
+from stages.studies.declaration import RECORDS
+from stages.studies.record import read_rows
+from stages.studies.results import Cell
 
-SEEDS_PATH = Path("reports/seeds.csv")
+SEEDS_PATH = RECORDS / "seeds.csv"
 
 
 @dataclass(frozen=True)
@@ -57,44 +52,33 @@ class Seeds:
         return {model: stdev(values) for model, values in self.test_accuracy.items()}
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """A row of the table whose training is done; of its columns, those that count here."""
-
-    model: Literal["bn", "gn", "ln"]
-    seed: int
-    test_accuracy: Fraction
-    train_accuracy: Fraction
-    recipe: str
-
-
 def read_seeds(params: Params, path: Path = SEEDS_PATH) -> Seeds | None:
     """Read the seeds that every model was trained with by the recipe of ``params``.
 
-    None where there are fewer than two such seeds.
+    None where there are fewer than two such seeds. A training that diverged counts as guesses.
 
     Raises:
-        PipelineError: the file is missing, damaged, or holds something else.
+        PipelineError: the file is damaged, or holds something else.
     """
-    remedy = f"restore it with `git checkout {path}`, or remove it and run `make seeds`"
-    try:
-        lines = list(csv.DictReader(io.StringIO(read_bytes(path, remedy).decode())))
-    except (ValueError, csv.Error) as error:
-        raise PipelineError(f"{path} is not a table of seeds ({error}); {remedy}") from None
-    done = [line for line in lines if line.get("recipe") != ""]  # the others are only planned
-    rows = check(TypeAdapter(list[_Trained]), done, path, "a table of seeds", remedy)
-    found: dict[str, dict[int, _Trained]] = {model: {} for model in MODELS}
-    for row in rows:
-        if row.recipe == Recipe.of(row.model, params).digest:
-            found[row.model][row.seed] = row
-    seeds = sorted(set.intersection(*(set(of_model) for of_model in found.values())))
+    rows = read_rows(path)
+    found: dict[str, Cell] = {}
+    for model in MODELS:
+        digest = Recipe.of(model, params).digest
+        of_model = [row for row in rows if (row["model"], row["recipe"]) == (model, digest)]
+        found[model] = Cell({int(row["seed"]): row for row in of_model})
+    accuracies = [
+        {model: cell.accuracy(f"{split}_accuracy") for model, cell in found.items()}
+        for split in ("test", "train")
+    ]
+    by_seed = [values for of_split in accuracies for values in of_split.values()]
+    seeds = sorted(set.intersection(*map(set, by_seed)))
     if len(seeds) < 2:
         return None
-    return Seeds(
-        seeds,
-        {model: [found[model][seed].test_accuracy for seed in seeds] for model in MODELS},
-        {model: [found[model][seed].train_accuracy for seed in seeds] for model in MODELS},
+    of_test, of_train = (
+        {model: [values[seed] for seed in seeds] for model, values in of_split.items()}
+        for of_split in accuracies
     )
+    return Seeds(seeds, of_test, of_train)
 
 
 def describe_seeds(seeds: Seeds | None, params: Params, metrics: Mapping[str, Metrics]) -> str:

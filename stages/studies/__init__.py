@@ -1,1 +1,1 @@
-"""Many trainings for one table."""
+"""Many trainings for one question."""

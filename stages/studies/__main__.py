@@ -1,70 +1,76 @@
-"""Many trainings for one table, which is both the plan and the record of a study: see table.py.
+"""Train what a study of studies.yaml lacks: `python -m stages.studies NAME`.
 
-Rows without results, or with those of another recipe, are trained, as many at once as there are
-cores. Beside the table stands its summary for people, of the same name with the ending .md.
-
-    python -m stages.studies reports/seeds.csv --seeds 5    # the rows of five seeds a model
-    python -m stages.studies reports/fast.csv               # the rows that the file has
+Its record, reports/studies/NAME.csv, gets each result as it comes, and so a study can be
+interrupted at any time: started again, it trains what is missing. As many trainings run at once
+as there are cores. Beside the record stands its summary for people, NAME.md.
 """
 
 import signal
 from contextlib import closing
-from pathlib import Path
 
-from stages.core.errors import PipelineError
+from stages.core.errors import ParamsError, PipelineError
+from stages.core.files import write_text
 from stages.core.machine import count_workers
-from stages.core.params import load_params
+from stages.core.params import Params, load_params
 from stages.core.process import ArgumentParser, on_interrupt, run_as_command
+from stages.studies.declaration import Study, read_studies
 from stages.studies.job import Job
 from stages.studies.local import run_jobs
-from stages.studies.summary import RESULTS
-from stages.studies.table import (
-    Row,
-    check_one_split,
-    is_done,
-    read_rows,
-    recipe_of,
-    with_seeds,
-    write_rows,
-)
+from stages.studies.plan import in_order, list_trainings
+from stages.studies.record import Row, merge, read_rows, write_rows
+from stages.studies.results import collect, done_keys
+from stages.studies.summary import summarize
 
 
-def main(path: Path, num_seeds: int) -> None:
-    """Train what ``path`` plans and has no results of; write each result as it comes.
+def main(name: str | None, num_seeds: int | None) -> None:
+    """Train what the study lacks; of ``num_seeds`` seeds, where given, instead of its own.
 
     Raises:
-        PipelineError: the table is missing or is none, or trainings failed; the others are done
-            before that is said.
+        ParamsError: there is no such study, or it is not declared as it may be.
+        PipelineError: its record is none, or trainings failed; the others are done before that
+            is said.
     """
-    if path.suffix != ".csv":  # .md would be overwritten by the table's own summary
-        raise PipelineError(f"the table {path} is not a .csv file; name it so")
-    params = load_params()
-    rows = read_rows(path) if path.exists() or not num_seeds else []
-    rows = with_seeds(rows, num_seeds)
-    check_one_split(rows, params)
-    with_test = num_seeds > 0
-    todo = [i for i, row in enumerate(rows) if not is_done(row, params, with_test)]
-    for i in todo:  # the summary is of one recipe
-        rows[i] = {key: text for key, text in rows[i].items() if key not in RESULTS}
-    print(f"{path}: {len(todo)} of {len(rows)} trainings to do", flush=True)
-    jobs = [Job(i, recipe_of(rows[i], params), with_test) for i in todo]
+    study, params = _choose(name, num_seeds), load_params()
+    planned = list_trainings(study, params)
+    rows = read_rows(study.record)
+    done = done_keys(collect(study, params, rows))
+    todo = [training for training in planned if training.key not in done]
+    print(f"{study.record}: {len(todo)} of {len(planned)} trainings to do", flush=True)
+    if rows:
+        _write(study, params, rows)
+    jobs = [Job(i, x.recipe, study.scores_test) for i, x in enumerate(todo)]
     failures = []
     on_interrupt(signal.default_int_handler)  # an exception, for the workers are to be ended
     with closing(run_jobs(jobs, count_workers(params.train, len(jobs)))) as finished:
-        for job, result in finished:
-            row = rows[job.number]
-            if isinstance(result, PipelineError):
-                failures.append(f"{_name(row)} ({result})")
+        for job, results in finished:
+            row = todo[job.number].row
+            if isinstance(results, PipelineError):
+                failures.append(f"{_name(row)} ({results})")
                 continue
-            row |= result | {"recipe": job.recipe.digest}
-            write_rows(path, rows)
+            row |= results
+            # Read anew, for someone may have added rows of another machine meanwhile.
+            _write(study, params, merge(read_rows(study.record), row))
             print(row, flush=True)
-    if rows:
-        write_rows(path, rows)
     if failures:
         raise PipelineError(
             f"{len(failures)} of {len(todo)} trainings failed: {', '.join(failures)}"
         )
+
+
+def _choose(name: str | None, num_seeds: int | None) -> Study:
+    studies = read_studies()
+    if name not in studies:
+        known = "; ".join(f"{study.name} ({study.question})" for study in studies.values())
+        fault = "no study is named" if name is None else f"there is no study {name!r}"
+        raise ParamsError(f"{fault}; studies.yaml declares {known}")
+    study = studies[name]
+    return study if num_seeds is None else study.model_copy(update={"seeds": num_seeds})
+
+
+def _write(study: Study, params: Params, rows: list[Row]) -> None:
+    """Write the record, in the order of the variants, and its summary."""
+    write_rows(study.record, in_order(rows, study, params))
+    write_text(study.record.with_suffix(".md"), summarize(collect(study, params, rows)))
 
 
 def _name(row: Row) -> str:
@@ -73,9 +79,9 @@ def _name(row: Row) -> str:
 
 if __name__ == "__main__":
     parser = ArgumentParser(prog="python -m stages.studies")
-    parser.add_argument("table", type=Path, help="the CSV file, both plan and record")
-    parser.add_argument("--seeds", type=int, default=0, help="plan seeds 0 to N-1 of each model")
+    parser.add_argument("name", nargs="?", help="a study of studies.yaml")
+    parser.add_argument("--seeds", type=int, help="how many seeds, other than declared")
     arguments = parser.parse_args()
-    if arguments.seeds < 0:
-        parser.error(f"--seeds is {arguments.seeds}; allowed: 0 or more")
-    run_as_command("study", lambda: main(arguments.table, arguments.seeds))
+    if arguments.seeds is not None and arguments.seeds < 1:
+        parser.error(f"--seeds is {arguments.seeds}; allowed: 1 or more")
+    run_as_command("study", lambda: main(arguments.name, arguments.seeds))

@@ -3,31 +3,35 @@
 from dataclasses import dataclass
 from functools import cache
 
+from torch import nn
+
 from stages.core.dataset import Dataset, Split
-from stages.core.errors import PipelineError
-from stages.core.machine import set_up_machine
+from stages.core.errors import DivergedError, PipelineError
+from stages.core.machine import describe_type, set_up_machine
 from stages.core.params import DataParams
 from stages.core.process import memory_errors_named
 from stages.core.recipe import Recipe
-from stages.model.scoring import compute_logits, score
+from stages.model.scoring import Score, compute_logits, score
 from stages.preparation.sources import RAW
 from stages.preparation.splitting import prepare
+from stages.studies.readings import with_batch_statistics, with_recomputed_statistics
+from stages.studies.record import Row
 from stages.training.loop import Training
 
-Results = dict[str, str]  # by column
+FINISHED = "ok"
 
 
 @dataclass(frozen=True)
 class Job:
-    """The training of the row of this number; ``with_test``: also score the test images."""
+    """One training; ``with_test`` also scores the test images."""
 
     number: int
     recipe: Recipe
     with_test: bool
 
 
-def run_job(job: Job) -> Results | PipelineError:
-    """Train to the end; return losses and accuracies, or why there are none."""
+def run_job(job: Job) -> Row | PipelineError:
+    """Train to the end, or until it diverges; return the results, or why there are none."""
     try:
         with memory_errors_named():
             return _train(job)
@@ -35,23 +39,36 @@ def run_job(job: Job) -> Results | PipelineError:
         return error
 
 
-def _train(job: Job) -> Results:
+def _train(job: Job) -> Row:
     device = set_up_machine(job.recipe.train)
+    machine = {"machine": describe_type(device), "recipe": job.recipe.digest}
     dataset, test = _read_dataset(job.recipe.data)
     training = Training(job.recipe, dataset, device)
-    while not training.is_finished:
-        training.run_epoch()
-    splits = [dataset.followed]
-    if job.with_test and test is not dataset.followed:
-        splits.append(test)
-    results = {}
-    for split in (*splits, dataset.train):
-        logits = compute_logits(training.result, split, dataset.pixels, device)
-        scored = score(logits, split.labels)
-        if split is not dataset.train:
-            results[f"{split.name}_loss"] = f"{scored.loss:.6f}"
-        results[f"{split.name}_accuracy"] = f"{scored.accuracy:.6f}"
-    return results
+    try:
+        followed = training.run_to_end()
+    except DivergedError as error:
+        return {"outcome": f"diverged at epoch {error.epoch}, step {error.step}", **machine}
+    network, last = training.result, dataset.followed
+
+    def measure(network: nn.Module, split: Split) -> Score:
+        return score(compute_logits(network, split, dataset.pixels, device), split.labels)
+
+    scores = {last.name: followed}
+    if job.with_test and test is not last:
+        last = test
+        scores[test.name] = measure(network, test)
+    accuracies = {name: of_split.accuracy for name, of_split in scores.items()}
+    accuracies["train"] = measure(network, dataset.train).accuracy
+    if job.recipe.normalization == "batch":
+        recomputed = with_recomputed_statistics(network, dataset.train, dataset.pixels, device)
+        accuracies["recomputed"] = measure(recomputed, last).accuracy
+        accuracies["batch"] = measure(with_batch_statistics(network), last).accuracy
+    return {
+        **{f"{name}_loss": f"{of_split.loss:.6f}" for name, of_split in scores.items()},
+        **{f"{name}_accuracy": f"{accuracy:.6f}" for name, accuracy in accuracies.items()},
+        "outcome": FINISHED,
+        **machine,
+    }
 
 
 @cache

@@ -10,9 +10,10 @@ from multiprocessing import active_children, get_context
 
 from stages.core.errors import PipelineError
 from stages.core.process import end_with, interrupts_held
-from stages.studies.job import Job, Results, run_job
+from stages.studies.job import Job, run_job
+from stages.studies.record import Row
 
-Finished = Generator[tuple[Job, Results | PipelineError], None, None]
+Finished = Generator[tuple[Job, Row | PipelineError], None, None]
 
 
 def run_jobs(jobs: list[Job], workers: int) -> Finished:

@@ -1,66 +1,106 @@
-"""A study's table summarized for people: mean and deviation of each variant."""
+"""The results of a study as a table for people: mean and deviation of each variant."""
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import mean, stdev
 
-from stages.core.params import MODELS
-
-# The columns of a study's table that are no part of its plan: numbers, then the digest.
-RESULTS = (
-    *("test_loss", "test_accuracy", "validation_loss", "validation_accuracy"),
-    *("train_accuracy", "recipe"),
-)
-
-Row = Mapping[str, str]
+from stages.studies.declaration import Values, text_of
+from stages.studies.results import Cell, Results
 
 
-def summarize(rows: Sequence[Row]) -> str:
-    """Return a table of the finished ``rows``: a line a variant, a column a model.
+@dataclass(frozen=True)
+class Table:
+    """A header, rows of as many cells each, and what is to be said below them."""
 
-    The first row's parameters are the base, written below; a variant is named by what differs
-    from them. Cells hold the mean accuracy on the images that each epoch was scored on, and,
-    of several seeds, the standard deviation.
-    """
-    done = [row for row in rows if row.get("recipe")]
-    if not done:
-        return "No training is done yet.\n"
-    keys = list(
-        dict.fromkeys(k for row in done for k in row if k not in ("model", "seed", *RESULTS))
+    header: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def summarize(results: Results) -> str:
+    """Return the study as a Markdown page of one table."""
+    table = tabulate(results)
+    lines = [table.header, ["---"] * len(table.header), *table.rows]
+    return "\n".join(
+        [
+            results.study.question,
+            "",
+            *(f"| {' | '.join(line)} |" for line in lines),
+            "",
+            " ".join(table.notes),
+            "",
+        ]
     )
-    base = {key: done[0].get(key, "") for key in keys}
-    split = "validation" if "validation_accuracy" in done[0] else "test"
-    variants: dict[str, list[Row]] = {}
-    for row in done:
-        differing = {key: row.get(key, "") for key in keys if row.get(key, "") != base[key]}
-        variants.setdefault(_name(differing) or ("base" if base else "params.yaml"), []).append(row)
-    lines = [
-        f"| variant | seeds | {' | '.join(MODELS)} | all |",
-        "|---" * (len(MODELS) + 3) + "|",
-        *(_line(variant, of_variant, split) for variant, of_variant in variants.items()),
-        "",
-        f"{split.capitalize()} accuracy in per cent, mean ± standard deviation over the seeds."
-        + (f" Base: {_name(base)}." if base else ""),
+
+
+def tabulate(results: Results) -> Table:
+    """Return a row a variant with trainings done, and a column a model."""
+    study, models = results.study, list(results.cells)
+    rows = []
+    for i, variant in enumerate(study.each_variant):
+        cells = [results.cells[model][i] for model in models]
+        seeds = sorted({seed for cell in cells for seed in cell.rows})
+        values = [x for cell in cells for x in cell.accuracy(results.column).values()]
+        overall = f"{100 * mean(values):.3f}" if all(cell.rows for cell in cells) else ""
+        if seeds:
+            shown = [_show(cell, results.column) for cell in cells]
+            name = name_value(variant, study.vary)
+            rows.append([name, " ".join(map(str, seeds)), *shown, overall])
+    return Table(
+        [axis_of(results) if study.vary else "variant", "seeds", *models, "all"],
+        rows,
+        _notes(results),
+    )
+
+
+def axis_of(results: Results) -> str:
+    """Return what varies, in words."""
+    study = results.study
+    return study.axis or _short(next(iter(study.vary), "variant"))
+
+
+def name_value(variant: Values, vary: Values) -> str:
+    """Return a variant in words: what is on the axis, or all that it sets."""
+    if vary:
+        return text_of(variant[next(iter(vary))])
+    shown = (f"{_short(key)} {text_of(value)}" for key, value in variant.items())
+    return ", ".join(shown) or "base"
+
+
+def _short(key: str) -> str:
+    return key.split(".")[-1].replace("_", " ")
+
+
+def _show(cell: Cell, column: str) -> str:
+    finished = [100 * x for s, x in cell.accuracy(column).items() if s not in cell.diverged]
+    parts = []
+    if finished:
+        deviation = f" ± {stdev(finished):.3f}" if len(finished) > 1 else ""
+        parts.append(f"{mean(finished):.3f}{deviation}")
+    if cell.diverged:
+        parts.append(f"{len(cell.diverged)} of {len(cell.rows)} diverged")
+    return ", ".join(parts)
+
+
+def _notes(results: Results) -> list[str]:
+    study = results.study
+    notes = [
+        f"{results.split.capitalize()} accuracy in per cent, mean ± standard deviation over the "
+        "seeds."
     ]
-    return "\n".join(lines) + "\n"
+    if study.set:
+        shown = ", ".join(f"{key} {text_of(value)}" for key, value in study.set.items())
+        notes.append(f"Beside params.yaml: {shown}.")
+    if results.controls:
+        notes.append(f"What varies does not concern {' and '.join(results.controls)}.")
+    notes += tell_of_record(results)
+    return notes
 
 
-def _name(values: Row) -> str:
-    return ", ".join(f"{k.split('.')[-1].replace('_', ' ')} {v}" for k, v in values.items())
-
-
-def _line(variant: str, rows: list[Row], split: str) -> str:
-    by_model = [
-        [100 * float(row[f"{split}_accuracy"]) for row in rows if row["model"] == model]
-        for model in MODELS
-    ]
-    seeds = " ".join(map(str, sorted({int(row["seed"]) for row in rows})))
-    every = [accuracy for of_model in by_model for accuracy in of_model]
-    overall = f"{mean(every):.3f}" if all(by_model) else ""
-    return f"| {variant} | {seeds} | {' | '.join(map(_cell, by_model))} | {overall} |"
-
-
-def _cell(accuracies: list[float]) -> str:
-    if not accuracies:
-        return ""
-    deviation = f" ± {stdev(accuracies):.3f}" if len(accuracies) > 1 else ""
-    return f"{mean(accuracies):.3f}{deviation}"
+def tell_of_record(results: Results) -> list[str]:
+    """Say what a reader has to know of the record: rows left out, machines of several types."""
+    notes = []
+    if results.left_out:
+        notes.append(f"Rows of other recipes, left out: {results.left_out}.")
+    if len(results.machines) > 1:
+        notes.append(f"The trainings ran on {len(results.machines)} types of machine.")
+    return notes

@@ -1,6 +1,5 @@
 """Run the benchmark; see the package."""
 
-import csv
 import json
 import multiprocessing
 import platform
@@ -17,6 +16,7 @@ from jinja2 import Template
 
 from stages.core.machine import describe_training
 from stages.core.params import MODELS
+from stages.studies.declaration import read_studies
 from tests.benchmarks import conventional, own
 from tests.benchmarks.breakdown import break_down
 from tests.benchmarks.limit import convolution_rate, least_seconds, matmul_rate
@@ -147,8 +147,7 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _count_fast_epochs() -> int:
-    with (ROOT / "reports/fast.csv").open() as table:
-        return int(next(csv.DictReader(table))["train.epochs"])
+    return int(read_studies()["minute"].set["train.epochs"])
 
 
 def render(result: dict[str, Any]) -> str:

@@ -41,4 +41,4 @@ def timed_params(threads: int) -> Params:
         **{"rotation": 7, "translation": 0, "scale": 0, "shear": 0},
         **{"brightness": 0.4, "contrast": 0.4, "fade": 0},
     }
-    return validate(content, "the benchmark's parameters")
+    return validate(Params, content, "the benchmark's parameters")

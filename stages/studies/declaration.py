@@ -1,0 +1,142 @@
+"""The studies that studies.yaml declares: a question each, and what varies to answer it."""
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stages.core.errors import ParamsError
+from stages.core.params import validate
+from stages.core.yaml12 import load_yaml
+
+STUDIES_PATH = Path("studies.yaml")
+RECORDS = Path("reports/studies")
+_VALUES = (bool, int, float, str)
+Values = Mapping[str, Any]  # of parameters, by their names as in params.yaml: train.epochs
+
+
+class Study(BaseModel):
+    """One study; studies.yaml explains its keys at its head."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: str = Field(
+        pattern="^[a-z0-9]+(-[a-z0-9]+)*$", description="a name of lower case letters and hyphens"
+    )
+    question: str = Field(min_length=1, description="a sentence")
+    models: list[str] = Field(min_length=1, description="a list of models such as [bn, gn, ln]")
+    seeds: int = Field(ge=1, le=10_000, description="from 1 to 10000, how many seeds")
+    recipe: str = Field("", description="the name of one of the recipes")
+    set: Values = Field({}, description="parameters, such as train.epochs: 3")
+    vary: dict[str, list[Any]] = Field({}, description="parameters, each with a list of values")
+    variants: list[Values] = Field([], description="a list of mappings of parameters")
+    axis: str = Field("", description="a few words for what varies")
+    compare: Literal["models", "values"] = Field("models", description="models or values")
+    note: str = Field("", description="a sentence or two")
+    readings: str = Field("", description="a question, of how the networks of bn are evaluated")
+
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> "Study":
+        _refuse_repeated(self.models, "models")
+        if self.vary and self.variants:
+            raise ValueError("vary and variants are both given; use one of them")
+        if len({len(values) for values in self.vary.values()}) > 1:
+            lengths = {key: len(values) for key, values in self.vary.items()}
+            raise ValueError(f"vary has lists of {lengths} values; allowed: all of one length")
+        if not all(self.vary.values()):
+            raise ValueError("vary has an empty list; allowed: one value or more")
+        for values in (self.set, *self.each_variant):
+            check_values(values)
+        _refuse_repeated(self.each_variant, "vary" if self.vary else "variants")
+        if any("data.validation_images" in values for values in self.each_variant):
+            raise ValueError("data.validation_images varies; allowed: under set or in a recipe")
+        return self
+
+    @property
+    def each_variant(self) -> list[Values]:
+        """What each variant sets; at least one, which sets nothing."""
+        if self.vary:
+            count = len(next(iter(self.vary.values())))
+            return [{key: values[i] for key, values in self.vary.items()} for i in range(count)]
+        return self.variants or [{}]
+
+    @property
+    def scores_test(self) -> bool:
+        """Whether the test images are scored: not in a study that holds out others to choose by."""
+        return "data.validation_images" not in self.set
+
+    @property
+    def record(self) -> Path:
+        """The table of its trainings."""
+        return RECORDS / f"{self.name}.csv"
+
+
+def check_values(values: Values) -> None:
+    """Refuse what can be no parameter's value.
+
+    Raises:
+        ValueError: a key or a value is none, or says what the study says elsewhere.
+    """
+    for key, value in values.items():
+        if key == "train.seed":
+            raise ValueError("train.seed is set; allowed: `seeds`, their number, alone says which")
+        if "." not in key or not isinstance(value, _VALUES):
+            raise ValueError(
+                f"{key} is {reprlib.repr(value)}; allowed: names such as train.epochs or "
+                "model.learning_rate, with a number, a word, true or false each"
+            )
+
+
+def text_of(value: object) -> str:
+    """Write a parameter's value as YAML does."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _refuse_repeated(values: Sequence[object], key: str) -> None:
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise ValueError(f"{key} has {reprlib.repr(value)} twice; allowed: once")
+
+
+def read_studies(path: Path = STUDIES_PATH) -> dict[str, Study]:
+    """Read all studies, each with the parameters of its recipe among those it sets, by name.
+
+    Whether the models and parameters exist, and allow their values, is found as a study is planned.
+
+    Raises:
+        ParamsError: the file cannot be read, or a study is declared otherwise than it may be.
+    """
+    try:
+        content = load_yaml(path.read_bytes())
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read ({error.strerror}); restore it") from None
+    except ValueError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    file = validate(_File, content, str(path))
+    return {
+        name: _read_study(name, declared, file, path) for name, declared in file.studies.items()
+    }
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    recipes: dict[str, Values] = Field({}, description="mappings of parameters, by name")
+    studies: dict[str, dict[str, Any]] = Field(description="studies, by name")
+
+
+def _read_study(name: str, declared: dict[str, Any], file: _File, path: Path) -> Study:
+    source = f"{path}: the study {reprlib.repr(name)}"
+    study = validate(Study, {**declared, "name": name}, source)
+    if not study.recipe:
+        return study
+    if study.recipe not in file.recipes:
+        raise ParamsError(
+            f"{source}: recipe is {study.recipe!r}; allowed: {', '.join(file.recipes)}"
+        )
+    try:
+        check_values(file.recipes[study.recipe])
+    except ValueError as error:
+        raise ParamsError(f"{path}: the recipe {study.recipe}: {error}") from None
+    return study.model_copy(update={"set": {**file.recipes[study.recipe], **study.set}})

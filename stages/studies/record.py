@@ -1,0 +1,115 @@
+"""The record of a study: a CSV file with a row for each training.
+
+``model`` and ``seed`` say which training it was, columns named like parameters what varies, and
+``recipe`` is the digest of all parameters that decide it beside the seed. ``outcome`` says that it
+finished, or where it diverged; ``machine`` is the type of machine that ran it. The other columns
+are results, of the final weights on clean images, accuracies as fractions: see job.py.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from stages.core.errors import PipelineError
+from stages.core.files import read_bytes, write_text
+
+Row = dict[str, str]
+Key = tuple[str, int, str]  # model, seed and recipe: what makes two rows the same training
+
+ACCURACIES = (
+    *("test_accuracy", "validation_accuracy", "train_accuracy"),
+    *("recomputed_accuracy", "batch_accuracy"),
+)
+LOSSES = ("test_loss", "validation_loss")
+RESULTS = (
+    *("test_loss", "test_accuracy", "validation_loss", "validation_accuracy", "train_accuracy"),
+    *("recomputed_accuracy", "batch_accuracy", "outcome", "machine", "recipe"),
+)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read the rows of ``path``, each without its empty cells; none where there is no file.
+
+    Raises:
+        PipelineError: the file is not the record of a study.
+    """
+    if not path.exists():
+        return []
+    remedy = f"mend it, or restore it with `git checkout {path}`"
+    try:
+        text = read_bytes(path, remedy).decode("utf-8-sig")  # spreadsheets put a BOM first
+        header, *lines = list(csv.reader(io.StringIO(text), strict=True)) or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PipelineError(f"{path} is not a CSV file ({error}); {remedy}") from None
+    if fault := _fault_of_header(header):
+        raise PipelineError(f"{path}: {fault}; {remedy}")
+    rows, keys = [], set()
+    for number, line in enumerate(filter(None, lines), start=1):
+        row = {column: text for column, text in zip(header, line, strict=False) if text}
+        fault = f"has {len(line)} cells for {len(header)} columns" * (len(line) != len(header))
+        fault = fault or _fault_of_row(row)
+        if not fault and key_of(row) in keys:
+            fault = "is the same training as one before; remove one of them"
+        if fault:
+            raise PipelineError(f"{path}: row {number} {fault}; {remedy}")
+        keys.add(key_of(row))
+        rows.append(row)
+    return rows
+
+
+def _fault_of_header(header: list[str]) -> str:
+    for i, column in enumerate(header):
+        if column in header[:i]:
+            return f"the column {column!r} stands twice"
+        if column == "train.seed":
+            return "the column 'train.seed' contradicts the column seed"
+        if column not in ("model", "seed", *RESULTS) and "." not in column:
+            return f"there is no column {column!r}"
+    missing = [column for column in ("model", "seed", "recipe") if column not in header]
+    return f"the column {missing[0]!r} is missing" if missing else ""
+
+
+def _fault_of_row(row: Row) -> str:
+    for column in ("model", "recipe"):
+        if not row.get(column):
+            return f"has no {column}"
+    if not re.fullmatch(r"0|[1-9]\d{0,9}", row.get("seed", ""), re.ASCII):
+        return f"has the seed {row.get('seed', '')!r}, not a whole number such as 0 or 12"
+    for column in (*ACCURACIES, *LOSSES):
+        text = row.get(column, "0")
+        is_number = re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII)
+        if not is_number or (column in ACCURACIES and float(text) > 1):
+            kind = "a fraction from 0 to 1" if column in ACCURACIES else "a number from 0"
+            return f"has the {column} {text!r}, not {kind}"
+    return ""
+
+
+def key_of(row: Row) -> Key:
+    """Return what no two rows share."""
+    return row["model"], int(row["seed"]), row["recipe"]
+
+
+def merge(rows: Sequence[Row], new: Row) -> list[Row]:
+    """Return ``rows`` with ``new`` in the place of a training that it does anew, or at the end.
+
+    That is one of the same model, seed and varied values, be it of an older recipe.
+    """
+    return [*(row for row in rows if _place(row) != _place(new)), new]
+
+
+def _place(row: Row) -> Row:
+    return {column: text for column, text in row.items() if column not in RESULTS}
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write the record, with the columns that any row has."""
+    used = {column: None for row in rows for column in row}
+    varied = [column for column in used if column not in ("model", "seed", *RESULTS)]
+    columns = ["model", "seed", *varied, *(column for column in RESULTS if column in used)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())

@@ -1,0 +1,97 @@
+"""What the record of a study holds of its present declaration and parameters."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stages.core.params import Params
+from stages.studies.declaration import Study
+from stages.studies.plan import plan
+from stages.studies.record import Key, Row, key_of
+
+CHANCE = 0.1  # the accuracy of guessing, and so that of a training that diverged
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The trainings of an arm that are done, by seed."""
+
+    rows: dict[int, Row]
+
+    def accuracy(self, column: str) -> dict[int, float]:
+        """Return the fractions in ``column`` by seed; those that diverged count as guesses."""
+        return {
+            seed: CHANCE if seed in self.diverged else float(row[column])
+            for seed, row in self.rows.items()
+            if column in row or seed in self.diverged
+        }
+
+    @property
+    def diverged(self) -> list[int]:
+        """The seeds whose training diverged."""
+        return [seed for seed, row in self.rows.items() if did_diverge(row)]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The cells of each model, one a variant; of a control the same one for all variants."""
+
+    study: Study
+    split: str  # whose accuracy is compared: test or validation
+    cells: dict[str, list[Cell]]
+    controls: list[str]  # the models that nothing of what varies concerns
+    left_out: int  # rows of other recipes than the study now has
+    machines: list[str]  # the types of machine that trained
+
+    @property
+    def column(self) -> str:
+        """The column of the accuracy that is compared."""
+        return f"{self.split}_accuracy"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no training of the study is done."""
+        return not any(cell.rows for cells in self.cells.values() for cell in cells)
+
+
+def did_diverge(row: Row) -> bool:
+    """Say whether the training of ``row`` diverged."""
+    return row.get("outcome", "").startswith("diverged")
+
+
+def collect(study: Study, params: Params, rows: Iterable[Row]) -> Results:
+    """Find the trainings of ``study`` upon ``params`` among ``rows``, with whatever seeds.
+
+    Raises:
+        ParamsError: the study cannot be planned.
+    """
+    arms = plan(study, params)
+    found: dict[tuple[str, str], dict[int, Row]] = {
+        (arm.model, arm.recipe.digest): {} for of_model in arms.values() for arm in of_model
+    }
+    followed = next(iter(arms.values()))[0].recipe.followed_split
+    split = "test" if study.scores_test else followed
+    left_out = 0
+    for row in sorted(rows, key=lambda row: int(row["seed"])):
+        arm = found.get((row["model"], row["recipe"]))
+        if arm is None:
+            left_out += 1
+        elif did_diverge(row) or f"{split}_accuracy" in row:
+            arm[int(row["seed"])] = row
+    done = [row for by_seed in found.values() for row in by_seed.values()]
+    return Results(
+        study=study,
+        split=split,
+        cells={
+            model: [Cell(found[model, arm.recipe.digest]) for arm in of_model]
+            for model, of_model in arms.items()
+        },
+        controls=[model for model, (arm, *_) in arms.items() if not arm.values and study.vary],
+        left_out=left_out,
+        machines=sorted({row["machine"] for row in done if "machine" in row}),
+    )
+
+
+def done_keys(results: Results) -> set[Key]:
+    """Return the keys of the trainings that are done."""
+    cells = (cell for of_model in results.cells.values() for cell in of_model)
+    return {key_of(row) for cell in cells for row in cell.rows.values()}
