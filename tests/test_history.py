@@ -39,9 +39,9 @@ def test_joined_file(split: str, tmp_path: Path) -> None:
     histories = {"bn": _epochs(split), "gn": _epochs(split, 0.25), "ln": _epochs(split)}
     write_joined(tmp_path / "j.csv", histories)
     lines = (tmp_path / "j.csv").read_text().splitlines()
-    assert lines[0] == "model,split,epoch,learning_rate,loss,accuracy"
-    assert lines[5] == "gn,train,1,0.05,0.65,0.875"
-    assert lines[8] == f"gn,{split},2,2e-07,0.05,0.99"
+    assert lines[0] == "model,split,epoch,learning_rate,loss,accuracy,error"
+    assert lines[5] == "gn,train,1,0.05,0.65,0.875,12.5"
+    assert lines[8] == f"gn,{split},2,2e-07,0.05,0.99,1.0"
     assert len(lines) == 1 + 3 * 2 * 2
 
 

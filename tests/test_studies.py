@@ -36,8 +36,8 @@ studies:
     question: Which rate?
     models: [bn, ln]
     seeds: 1
-    vary: {models.bn.learning_rate: [0.02, 10]}
-    set: {train.optimizer: sgd, train.momentum: 0.999}
+    vary: {models.bn.learning_rate: [0.02, 10], models.bn.weight_decay: [0, 1]}
+    set: {train.optimizer: sgd, train.batch_size: 8}  # 125 steps: enough for 10 to diverge
   seeds: {question: "Which is best?", models: [bn, gn, ln], seeds: 5}
   one: {question: "Does it end?", models: [ln], seeds: 1}
   endless: {question: "Does it end?", recipe: endless, models: [bn, gn], seeds: 1}
