@@ -12,6 +12,7 @@ from stages.reporting.figures.style import render_png
 from stages.reporting.findings import find
 from stages.reporting.results import read_results
 from stages.reporting.seeds import read_seeds
+from stages.reporting.studies import read_study_findings
 
 REPORTS = Path("reports")
 
@@ -20,7 +21,8 @@ def main() -> None:
     """Write every figure, and the report that shows them, for a git host and as a page."""
     _let_warnings_pass()
     params = load_params()
-    findings = find(params, read_results(params), read_seeds(params))
+    results, seeds = read_results(params), read_seeds(params)
+    findings = find(params, results, seeds, read_study_findings(params))
     for model, reason in findings.failures.items():
         print(f"{model} did not learn: {reason}")
     pictures = draw_pictures(findings)

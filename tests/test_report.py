@@ -20,6 +20,9 @@ from stages.evaluation.predictions import Predictions, predictions_path, write_p
 from stages.model.checkpoint import checkpoint_path, network_for, write_checkpoint
 from stages.model.history import Epoch, history_path, write_history
 from stages.model.scoring import Score
+from stages.studies.declaration import read_studies
+from stages.studies.plan import list_trainings
+from stages.studies.record import write_rows
 from tests.conftest import ROOT, with_fixed_values, with_param
 
 HOSTILE = """\
@@ -32,6 +35,14 @@ savefig.facecolor: red
 svg.fonttype: none
 text.usetex: True
 """
+STUDIES = """
+studies:
+  l1:
+    question: What does L1 cost?
+    models: [bn, gn]
+    seeds: 3
+    vary: {models.bn.l1: [0, 0.1]}
+"""
 
 
 @pytest.fixture
@@ -39,7 +50,7 @@ def folder(tmp_path: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -
     """A folder with all that the report stage reads, where the models make 40, 30 and 50 errors."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reports").mkdir()
-    (tmp_path / "studies.yaml").write_text("studies: {}\n")
+    (tmp_path / "studies.yaml").write_text(STUDIES)
     shutil.copytree(ROOT / "data", "data", ignore=shutil.ignore_patterns("raw", "prepared"))
     text = with_fixed_values((ROOT / "params.yaml").read_text())
     for key, value in {
@@ -53,7 +64,22 @@ def folder(tmp_path: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -
         _make_up_scores(model, test_split.labels, errors)
         _make_up_course(model)
         _make_up_checkpoint(model)
+    _make_up_study()
     return tmp_path
+
+
+def _make_up_study() -> None:
+    """Write a record in which L1 costs bn 20 points, more or less."""
+    study = read_studies()["l1"]
+    rows = [
+        training.row
+        | {
+            "test_accuracy": f"{0.99 - 0.2 * bool(training.recipe.own.l1) - i**2 / 1e5:.5f}",
+            "recipe": training.recipe.digest,
+        }
+        for i, training in enumerate(list_trainings(study, load_params()))
+    ]
+    write_rows(study.record, rows)
 
 
 def _make_up_scores(model: str, labels: torch.Tensor, errors: int) -> None:
@@ -115,11 +141,11 @@ def _run(folder: Path, **environment: str) -> str:
     return result.stdout
 
 
-def _report(folder: Path, **environment: str) -> dict[str, str]:
+def _report(folder: Path, studies: int = 1, **environment: str) -> dict[str, str]:
     """Run the stage; return the digest of each file that it writes."""
     _run(folder, **environment)
     files = [*folder.glob("reports/figures/*"), *folder.glob("reports/[ri]*.*")]
-    assert len(files) == 23
+    assert len(files) == 23 + studies
     return {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -138,6 +164,10 @@ def test_the_users_environment_changes_nothing(folder: Path) -> None:
         PYTHONWARNINGS="error",
     )
     assert found == expected
+    text = Path("reports/report.md").read_text()
+    assert "\n## Where they differ\n" in text
+    # bn with L1 is trained after gn: (4 - 1 + 25 - 16 + 64 - 49) / 3 = 9 hundred thousandths less.
+    assert "at 0.1, gn is 20.009 points above bn" in text
 
 
 def _answer_and_claims() -> tuple[str, list[str]]:
@@ -165,9 +195,10 @@ def test_a_model_that_did_not_learn_is_no_finding(folder: Path, test_split: Spli
     assert len(claims) == 4
     assert not any("bn" in claim for claim in claims)
     assert "trained 1 epoch with" in Path("reports/report.md").read_text()
+    assert "say nothing of them: l1." in Path("reports/report.md").read_text()
     for model in ("gn", "ln"):
         _make_up_scores(model, test_split.labels, 9000)
-    _report(folder)
+    _report(folder, studies=0)
     answer, claims = _answer_and_claims()
     assert "Use" not in answer
     assert claims == []

@@ -27,8 +27,8 @@ def judge(evidence: Evidence) -> list[Claim]:
     pairs = [
         Claim(
             f"test accuracy of {x.first} and {x.second}",
-            _judge_pair(x, evidence),
-            _describe(x, evidence),
+            judge_pair(x, evidence.margin),
+            explain(x, evidence.margin, evidence.unit),
         )
         for x in by_accuracy
     ]
@@ -57,57 +57,71 @@ def _judge_extreme(statement: str, model: str, comparisons: list[Comparison]) ->
     return Claim(statement, verdict, "; ".join(reasons))
 
 
-def _judge_pair(comparison: Comparison, evidence: Evidence) -> str:
-    """Say that two models differ, are equal, or that neither is settled."""
+def judge_pair(comparison: Comparison, margin: float) -> str:
+    """Say that the two differ, are equal within ``margin``, or that neither is settled."""
     if comparison.is_shown:
         return "differ"
-    return _equal_within(evidence) if comparison.is_equal else "not settled"
+    return equal_within(margin) if comparison.is_equal else "not settled"
 
 
-def _equal_within(evidence: Evidence) -> str:
-    return f"equal within {_margin(evidence)}"
+def equal_within(margin: float) -> str:
+    """Say what two are whose difference is shown to be smaller than ``margin``, a fraction."""
+    return f"equal within {_in_points(margin)}"
 
 
-def _margin(evidence: Evidence) -> str:
-    return f"{100 * evidence.margin:g} points"
+def _in_points(margin: float) -> str:
+    return f"{100 * margin:g} points"
 
 
-def _describe(comparison: Comparison, evidence: Evidence) -> str:
+def explain(comparison: Comparison, margin: float, unit: str) -> str:
+    """Give the reason for the verdict on a pair; ``unit`` is what a needed number counts."""
     found = describe_difference(comparison)
     if comparison.is_shown:
-        return f"{found}{_though_small([comparison], evidence)}"
+        return f"{found}{though_small([comparison], margin)}"
     if comparison.is_equal:
         p = format_p(comparison.p_equivalence)
-        return f"{found}; a difference of {_margin(evidence)} or more is ruled out ({p})"
-    return f"no difference shown: {found}{_needed(comparison, evidence.unit)}"
+        return f"{found}; a difference of {_in_points(margin)} or more is ruled out ({p})"
+    return f"no difference shown: {found}{_needed(comparison, unit)}"
 
 
-def _though_small(shown: Sequence[Comparison], evidence: Evidence) -> str:
+def though_small(shown: Sequence[Comparison], margin: float) -> str:
     """Add that differences, though ``shown``, are shown to be small."""
     if not shown or not all(x.is_equal for x in shown):
         return ""
-    subject = "the difference is" if len(shown) == 1 else "both differences are"
-    return f"; {subject} below {_margin(evidence)}"
+    subjects = {1: "the difference is", 2: "both differences are"}
+    return f"; {subjects.get(len(shown), 'all are')} below {_in_points(margin)}"
 
 
 def describe_difference(comparison: Comparison) -> str:
     """Say in words how far the better model is above the other, and how likely by chance."""
-    p = format_p(comparison.p_value)
-    if comparison.p_sign_flips is not None:
-        p += f", by sign flips {format_p(comparison.p_sign_flips)}"
     if comparison.difference == 0:
-        return f"{comparison.first} and {comparison.second} are equal ({p})"
-    ahead, behind = comparison.first, comparison.second
-    if comparison.difference < 0:
-        ahead, behind = behind, ahead
+        return f"{comparison.first} and {comparison.second} are equal ({_each_p(comparison)})"
+    ahead, behind = in_order(comparison)
+    size = format_points(abs(comparison.difference), 3)
+    return f"{ahead} is {size} above {behind}{describe_support(comparison)}"
+
+
+def in_order(comparison: Comparison) -> tuple[str, str]:
+    """Return the names of the two, the better one first."""
+    first, second = comparison.first, comparison.second
+    return (first, second) if comparison.difference > 0 else (second, first)
+
+
+def describe_support(comparison: Comparison) -> str:
+    """Add to a difference its interval, if it has one, and how likely it is by chance."""
     interval = ""
     if comparison.interval is not None:
         sign = 1 if comparison.difference > 0 else -1
         ends = sorted(sign * end for end in (comparison.interval.low, comparison.interval.high))
         interval = f", 95 % interval {100 * ends[0]:.3f} to {100 * ends[1]:.3f}"
-    return (
-        f"{ahead} is {format_points(abs(comparison.difference), 3)} above {behind}{interval} ({p})"
-    )
+    return f"{interval} ({_each_p(comparison)})"
+
+
+def _each_p(comparison: Comparison) -> str:
+    p = format_p(comparison.p_value)
+    if comparison.p_sign_flips is not None:
+        p += f", by sign flips {format_p(comparison.p_sign_flips)}"
+    return p
 
 
 def _needed(comparison: Comparison, unit: str) -> str:
@@ -162,14 +176,14 @@ def _recommend(evidence: Evidence) -> str:
         else ""
     )
     basis = f"{evidence.basis[0].upper()}{evidence.basis[1:]}"
-    leads = " and ".join(map(describe_difference, shown)) + _though_small(shown, evidence)
+    leads = " and ".join(map(describe_difference, shown)) + though_small(shown, evidence.margin)
     if len(level) == 1:
         return f"Use {best}. {basis}: {accuracies}; {leads}.{caution}"
     if behind:
         (between,) = [x for x in evidence.by_accuracy if {x.first, x.second} == set(level)]
         both = " and ".join(level)
         rest = (
-            f"{both} are {_equal_within(evidence)}"
+            f"{both} are {equal_within(evidence.margin)}"
             if between.is_equal
             else f"between {both} no difference of test accuracy is shown"
         )
@@ -177,7 +191,7 @@ def _recommend(evidence: Evidence) -> str:
     widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
     if all(x.is_equal for x in evidence.by_accuracy):
         return (
-            f"Use {_any_of(level)}: in test accuracy they are {_equal_within(evidence)}"
+            f"Use {_any_of(level)}: in test accuracy they are {equal_within(evidence.margin)}"
             f"{_bound(evidence)}. {basis}: {accuracies}; {describe_difference(widest)}."
         )
     return (

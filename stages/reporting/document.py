@@ -16,6 +16,7 @@ from stages.reporting.figures.style import COLOURS, NAMES, render_svg
 from stages.reporting.figures.worked_example import FILLS
 from stages.reporting.findings import Findings
 from stages.reporting.mistakes import SHOWN
+from stages.studies.declaration import text_of
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -43,6 +44,7 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
     environment.filters |= {
         "percent": format_share,
         "points": format_points,
+        "as_yaml": text_of,
         "counted": lambda number, noun: f"{number} {noun}{'s' * (number != 1)}",
     }
     environment.globals |= {

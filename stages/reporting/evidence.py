@@ -47,6 +47,11 @@ class Comparison:
         """Whether the difference is shown to be smaller than the margin of equivalence."""
         return self.p_equivalence < LEVEL
 
+    @property
+    def is_disputed(self) -> bool:
+        """Whether the sign flips say something else than Student's test."""
+        return self.p_sign_flips is not None and (self.p_sign_flips < LEVEL) != self.is_shown
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -64,16 +69,17 @@ class Evidence:
     @property
     def disagreements(self) -> list[Comparison]:
         """The pairs of which the sign flips say something else than Student's test."""
-        return [
-            x
-            for x in self.by_accuracy
-            if x.p_sign_flips is not None and (x.p_sign_flips < LEVEL) != x.is_shown
-        ]
+        return [x for x in self.by_accuracy if x.is_disputed]
 
     @property
     def can_flips_show(self) -> bool:
         """Whether there are enough seeds for sign flips to show any difference at all."""
-        return len(self.by_accuracy) * 2 / 2**self.num_seeds < LEVEL
+        return can_flips_show(len(self.by_accuracy), self.num_seeds)
+
+
+def can_flips_show(num_comparisons: int, num_seeds: int) -> bool:
+    """Say whether sign flips of so many seeds can show one of so many differences at all."""
+    return num_comparisons * 2 / 2**num_seeds < LEVEL
 
 
 def weigh(results: Results, seeds: Seeds | None, models: Sequence[str], margin: float) -> Evidence:
@@ -137,12 +143,26 @@ def compare_by_seeds(values: Mapping[str, list[float]], margin: float) -> list[C
         values: fractions by model, one for each seed, in the same order.
         margin: the fraction within which two models count as equal.
     """
-    pairs = list(combinations(values, 2))
-    differences = [
-        # Rounded, so that no test is misled by the last bits of equal numbers.
-        [round(a - b, 9) for a, b in zip(values[first], values[second], strict=True)]
-        for first, second in pairs
-    ]
+    return compare_family(
+        [
+            (first, second, list(zip(values[first], values[second], strict=True)))
+            for first, second in combinations(values, 2)
+        ],
+        margin,
+    )
+
+
+def compare_family(
+    pairs: Sequence[tuple[str, str, Sequence[tuple[float, float]]]], margin: float
+) -> list[Comparison]:
+    """Compare the means of each pair; the tests of all ``pairs`` are corrected as one family.
+
+    Args:
+        pairs: the names of a first and a second, and the fractions of both for each seed.
+        margin: the fraction within which a first and a second count as equal.
+    """
+    # Rounded, so that no test is misled by the last bits of equal numbers.
+    differences = [[round(a - b, 9) for a, b in values] for _, _, values in pairs]
     p_values, of_equivalence, of_sign_flips = (
         correct_for_number([test(x) for x in differences])
         for test in (p_of_mean_difference, lambda x: p_of_equivalence(x, margin), p_of_sign_flips)
@@ -158,7 +178,7 @@ def compare_by_seeds(values: Mapping[str, list[float]], margin: float) -> list[C
             p_equivalence=p_equivalence,
             p_sign_flips=p_sign_flips,
         )
-        for (first, second), x, p_value, p_equivalence, p_sign_flips in zip(
+        for (first, second, _), x, p_value, p_equivalence, p_sign_flips in zip(
             pairs, differences, p_values, of_equivalence, of_sign_flips, strict=True
         )
     ]

@@ -15,6 +15,7 @@ from stages.reporting.mistakes import Mistake, calibration_error, find_mistakes,
 from stages.reporting.provenance import describe_report, read_pins
 from stages.reporting.results import Results
 from stages.reporting.seeds import Seeds, describe_seeds
+from stages.reporting.studies import Studies
 from stages.reporting.worked_example import read_example
 
 
@@ -43,6 +44,7 @@ class Findings:
     answer: str
     claims: list[Claim]
     of_sign_flips: str  # whether they agree with Student's test, "" without seeds
+    studies: Studies
     of_one_run: str  # what the images alone show of the networks of one run
     example: torch.Tensor  # of how they normalize: activations [4, 4, 2, 2]
     drawing: dict[str, Any]  # what the page's part "Draw a digit" computes with
@@ -51,8 +53,8 @@ class Findings:
     pins: dict[str, str]  # MD5s by path
 
 
-def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
-    """Compute what the report says of ``results`` and, where there are several, of ``seeds``.
+def find(params: Params, results: Results, seeds: Seeds | None, studies: Studies) -> Findings:
+    """Compute what the report says of ``results``, of ``seeds``, if it has them, and ``studies``.
 
     Raises:
         PipelineError: dvc.lock is damaged, or the worked example is missing or damaged.
@@ -75,6 +77,7 @@ def find(params: Params, results: Results, seeds: Seeds | None) -> Findings:
         answer=answer(evidence, failures),
         claims=judge(evidence),
         of_sign_flips=tell_of_sign_flips(evidence),
+        studies=studies,
         of_one_run="; ".join(map(describe_difference, compared)),
         example=read_example(),
         drawing=describe_drawing(results.checkpoints, results.test),

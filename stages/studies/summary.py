@@ -42,7 +42,7 @@ def tabulate(results: Results) -> Table:
         values = [x for cell in cells for x in cell.accuracy(results.column).values()]
         overall = f"{100 * mean(values):.3f}" if all(cell.rows for cell in cells) else ""
         if seeds:
-            shown = [_show(cell, results.column) for cell in cells]
+            shown = [show(cell, results.column) for cell in cells]
             name = name_value(variant, study.vary)
             rows.append([name, " ".join(map(str, seeds)), *shown, overall])
     return Table(
@@ -70,7 +70,8 @@ def _short(key: str) -> str:
     return key.split(".")[-1].replace("_", " ")
 
 
-def _show(cell: Cell, column: str) -> str:
+def show(cell: Cell, column: str) -> str:
+    """Return the mean and the deviation of a cell in per cent, and how many diverged."""
     finished = [100 * x for s, x in cell.accuracy(column).items() if s not in cell.diverged]
     parts = []
     if finished:

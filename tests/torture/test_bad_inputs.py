@@ -233,6 +233,7 @@ PLACES = [
     Bad("no seed", lambda project: None, "studies seeds --seeds 0", 2, "--seeds is 0"),
     Bad("no studies.yaml", _remove("studies.yaml"), "studies seeds", 2, "studies.yaml cannot be read"),
     Bad("studies.yaml of bytes", _write("studies.yaml", b"\xff"), "studies seeds", 2, "studies.yaml is not valid YAML"),
+    Bad("studies.yaml of a list", _write("studies.yaml", b"[1]"), "report", 2, "studies.yaml"),
     Bad("study with a wrong model", _write("studies.yaml", b"studies: {t: {question: a, models: [xn], seeds: 1}}"), "studies t", 2, "the study t: models has 'xn'"),
     Bad("study with a wrong value", _write("studies.yaml", b"studies: {t: {question: a, models: [bn], seeds: 1, set: {train.epochs: many}}}"), "studies t", 2, "the study t: train.epochs is 'many'"),
     Bad("study with a wrong key", _write("studies.yaml", b"studies: {t: {question: a, models: [bn], seeds: 1, set: {train.epoch: 3}}}"), "studies t", 2, "train.epoch is not a known key"),

@@ -9,9 +9,16 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from stages.model.history import Epoch
 from stages.model.scoring import Score
-from stages.reporting.figures.style import COLOURS, MARKERS, PAPER, figure_style, subplots
+from stages.reporting.figures.style import (
+    COLOURS,
+    LEAST,
+    MARKERS,
+    PAPER,
+    figure_style,
+    round_numbers,
+    subplots,
+)
 
-_LEAST = 1e-5  # of losses and error rates, which may be 0, on a logarithmic axis
 _SPARSE = {"bn": (0, 3), "gn": (1, 3), "ln": (2, 3)}  # markers of curves that may coincide
 Histories = Mapping[str, list[Epoch]]
 
@@ -91,7 +98,7 @@ def _draw_loss(histories: Histories, split: str, title: str) -> Figure:
         figure, axes = _start(title, "cross-entropy (nats), logarithmic")
         axes.set_yscale("log")
         _draw_models(axes, histories, lambda epoch: _score(epoch, split).loss, np.argmin, "{:.4f}")
-        axes.yaxis.set_major_locator(FixedLocator(_round_numbers(*axes.get_ylim())))
+        axes.yaxis.set_major_locator(FixedLocator(round_numbers(*axes.get_ylim())))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.legend(loc="upper right")
@@ -117,7 +124,7 @@ def _start_stretched(title: str) -> tuple[Figure, Axes]:
     axes.set_yscale(
         "function",
         functions=(
-            lambda accuracy: -np.log10(np.maximum(1 - np.asarray(accuracy), _LEAST)),
+            lambda accuracy: -np.log10(np.maximum(1 - np.asarray(accuracy), LEAST)),
             lambda height: 1 - 10.0 ** -np.asarray(height),
         ),
     )
@@ -126,7 +133,7 @@ def _start_stretched(title: str) -> tuple[Figure, Axes]:
 
 def _finish_stretched(axes: Axes) -> None:
     low, high = axes.get_ylim()
-    error_rates = np.array(_round_numbers(1 - high, 1 - low))
+    error_rates = np.array(round_numbers(1 - high, 1 - low))
     axes.yaxis.set_major_locator(FixedLocator((1 - error_rates).tolist()))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
     axes.legend(loc="lower right")
@@ -141,16 +148,6 @@ def _start(title: str, y_label: str, height: float = 4.2) -> tuple[Figure, Axes]
     axes.set(title=title, xlabel="epoch", ylabel=y_label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     return figure, axes
-
-
-def _round_numbers(low: float, high: float) -> list[float]:
-    """Return round numbers within [low, high], evenly on a logarithmic axis."""
-    low = max(low, _LEAST)
-    high = max(high, 10 * low)
-    leading = (1, 1.5, 2, 3, 4, 5, 6, 8) if high / low < 20 else (1, 2, 3, 5)
-    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    numbers = [digit * 10.0**decade for decade in decades for digit in leading]
-    return [number for number in numbers if low <= number <= high]
 
 
 def _draw_models(

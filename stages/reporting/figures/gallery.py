@@ -10,9 +10,11 @@ from stages.core.params import MODELS
 from stages.evaluation.activations import BLOCKS
 from stages.model.normalization import NORMALIZATIONS, normalization_layer
 from stages.reporting.figures import activations, curves, mistakes
+from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.worked_example import draw_worked_example
 from stages.reporting.findings import Findings
 from stages.reporting.results import Results
+from stages.reporting.studies import Question
 from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics
 
 
@@ -31,6 +33,7 @@ def draw_pictures(findings: Findings) -> list[Picture]:
     has_average = findings.params.train.weight_average > 0
     return [
         *_curves(results, has_average),
+        *map(_answer, findings.studies.questions),
         *_errors(findings),
         *_worked_example(findings.example),
         *_inside(results),
@@ -50,6 +53,13 @@ def _curves(results: Results, has_average: bool) -> Iterator[Picture]:
     if has_average:
         text = f"{results.followed_split.capitalize()} accuracy of the weights and of their average"
         yield Picture("average", curves.draw_average(results.histories), text)
+
+
+def _answer(question: Question) -> Picture:
+    by = f" by {question.axis}" if question.axis else ""
+    names = ", ".join(one.name for one in question.series)
+    text = f"{question.text} Mean test error over seeds with 95 % intervals{by}, of {names}"
+    return Picture(question.name, draw_answer(question), text)
 
 
 def _errors(findings: Findings) -> Iterator[Picture]:

@@ -7,15 +7,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 from stages.core.params import MODELS
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; the markers repeat them.
-COLOURS = {"bn": "#0072B2", "gn": "#D55E00", "ln": "#009E73"}
-MARKERS = {"bn": "o", "gn": "s", "ln": "^"}
+COLOURS = {
+    **{"bn": "#0072B2", "gn": "#D55E00", "ln": "#009E73"},
+    **{"channels": "#CC79A7", "instance": "#E69F00", "none": "#808080"},  # of studies alone
+}
+MARKERS = {"bn": "o", "gn": "s", "ln": "^", "channels": "v", "instance": "D", "none": "P"}
 NAMES = {model: f"{normalization} normalization" for model, normalization in MODELS.items()}
 GREY = "#808080"
+LEAST = 1e-5  # of losses and error rates, which may be 0, on a logarithmic axis
 # Colours of their own, so that a page can replace them by those of its light or dark scheme.
 INK, PAPER, GRID = "#010203", "#FDFEFF", "#DADBDC"
 
@@ -60,6 +65,16 @@ def subplots(
     """Start a figure of ``width`` x ``height`` inches; return it and its axes, or their array."""
     figure = Figure(figsize=(width, height))  # not pyplot's, which would keep it
     return figure, figure.subplots(rows, columns, **options)
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """Return round numbers within [low, high], evenly on a logarithmic axis."""
+    low = max(low, LEAST)
+    high = max(high, 10 * low)
+    leading = (1, 1.5, 2, 3, 4, 5, 6, 8) if high / low < 20 else (1, 2, 3, 5)
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    numbers = [digit * 10.0**decade for decade in decades for digit in leading]
+    return [number for number in numbers if low <= number <= high]
 
 
 def render_png(figure: Figure, dots_per_inch: int) -> bytes:

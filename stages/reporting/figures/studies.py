@@ -1,0 +1,138 @@
+"""The answer of a study: the error at each value of what varies, a line a model."""
+
+from collections.abc import Sequence
+from statistics import mean
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from stages.reporting.figures.style import (
+    COLOURS,
+    GREY,
+    INK,
+    LEAST,
+    MARKERS,
+    figure_style,
+    round_numbers,
+    subplots,
+)
+from stages.reporting.inference import mean_interval
+from stages.reporting.studies import Question, Series
+from stages.studies.results import CHANCE
+
+_SPREAD = 0.2  # of the distance of two places: over it the series stand side by side
+_LEAST_RANGE = 3  # of the axis, highest / lowest, so that small differences look small
+_DASH = 4
+_READINGS = {"running": ("-", "o"), "recomputed": ("--", "D"), "batch": (":", "v")}
+
+_CROSS = {"color": INK, "marker": "x", "linestyle": "", "markersize": 8, "markeredgewidth": 1.5}
+
+
+def draw_answer(question: Question) -> Figure:
+    """Draw the mean test error over the seeds, with Student's 95 % intervals.
+
+    At each value of what varies, evenly spaced; at each model, if nothing does. A cross marks
+    where trainings diverged; there, the spread of the others says nothing, and is left out.
+    """
+    with figure_style():
+        figure, axes = subplots(6.4, 4.2)
+        axes.set_yscale("log")
+        if question.axis:
+            _draw_lines(axes, question.series, question.places)
+        else:
+            _draw_models(axes, question.series)
+        _limit_errors(axes, question.series)
+        axes.set(
+            title="Test error: mean over seeds, 95 % interval",
+            xlabel=question.axis or "normalization",
+            ylabel="error (% of the images), logarithmic",
+        )
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="best")
+    return figure
+
+
+def _draw_lines(axes: Axes, series: Sequence[Series], places: Sequence[str]) -> None:
+    """Draw each series over all places, a little beside the others."""
+    controls = [one for one in series if one.is_control and one.accuracy(0)]
+    for number, one in enumerate(controls):
+        # Dashes of one fill the gaps of the other: controls often coincide.
+        gaps = (number * _DASH, (_DASH, _DASH * max(len(controls) - 1, 0.5)))
+        colour, label = COLOURS[one.model], f"{one.name} (does not vary)"
+        axes.axhline(_mean_error(one, 0), color=colour, linestyle=gaps, label=label)
+        if ends := _find_ends(one, 0):
+            axes.axhspan(*ends, color=colour, alpha=0.12, linewidth=0)
+    varying = [one for one in series if not one.is_control]
+    for number, one in enumerate(varying):
+        shift = _SPREAD * (number - (len(varying) - 1) / 2) / len(varying)
+        known = [i for i in range(len(places)) if one.accuracy(i)]
+        line, marker = _READINGS.get(one.name, ("-", MARKERS[one.model]))
+        axes.plot(
+            [i + shift for i in known],
+            [_mean_error(one, i) for i in known],
+            line,
+            color=COLOURS[one.model],
+            marker=marker,
+            label=one.name,
+        )
+        for i in known:
+            _draw_spread(axes, one, i, i + shift)
+    if any(cell.diverged for one in series for cell in one.cells):
+        axes.plot([], [], label="diverged", **_CROSS)
+    axes.set_xticks(range(len(places)), places)
+    axes.set_xlim(-0.5, len(places) - 0.5)
+
+
+def _draw_models(axes: Axes, series: Sequence[Series]) -> None:
+    """Draw each series at a place of its own."""
+    for x, one in enumerate(series):
+        if one.accuracy(0):
+            look = {"color": COLOURS[one.model], "marker": MARKERS[one.model], "markersize": 8}
+            axes.plot(x, _mean_error(one, 0), **look)
+            _draw_spread(axes, one, 0, x)
+    axes.set_xticks(range(len(series)), [one.name.replace(" ", "\n") for one in series])
+    axes.set_xlim(-0.5, len(series) - 0.5)
+
+
+def _draw_spread(axes: Axes, series: Series, place: int, x: float) -> None:
+    """Draw the interval of the mean; instead a cross, where trainings diverged."""
+    cell = series.cells[place]
+    if not cell.diverged:
+        if ends := _find_ends(series, place):
+            axes.plot([x, x], ends, color=COLOURS[series.model], linewidth=1.2)
+        return
+    error = _mean_error(series, place)
+    axes.plot(x, error, **_CROSS)
+    if len(cell.diverged) < len(cell.rows):
+        share = f" {len(cell.diverged)} of {len(cell.rows)}"
+        axes.annotate(share, (x, error), (4, -4), textcoords="offset points", fontsize=9)
+
+
+def _limit_errors(axes: Axes, series: Sequence[Series]) -> None:
+    """Let the axis hold all means, with round numbers; and show where guessing is."""
+    errors = [_mean_error(x, i) for x in series for i in range(len(x.cells)) if x.accuracy(i)]
+    low, high = min(errors) / 1.3, max(errors) * 1.3
+    wider = max((_LEAST_RANGE * low / high) ** 0.5, 1)
+    low, high = low / wider, high * wider
+    if high > 1 - CHANCE:
+        axes.axhline(1 - CHANCE, color=GREY, linewidth=1, linestyle="--", zorder=1)
+        place = axes.get_yaxis_transform()  # x in shares of the axes
+        look = {"color": GREY, "fontsize": 9, "ha": "right", "va": "bottom", "transform": place}
+        axes.text(0.99, 1.05 * (1 - CHANCE), "guessing", **look)
+        high = max(high, 1.6)
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(FixedLocator(round_numbers(low, min(high, 1))))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 * error:.4g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _mean_error(series: Series, place: int) -> float:
+    return max(1 - mean(series.accuracy(place).values()), LEAST)
+
+
+def _find_ends(series: Series, place: int) -> tuple[float, float] | None:
+    """Return the ends of the interval of the mean error, where there is one."""
+    errors = [1 - accuracy for accuracy in series.accuracy(place).values()]
+    interval = mean_interval(errors, 1) if len(errors) > 1 else None
+    return None if interval is None else (max(interval.low, LEAST), interval.high)
