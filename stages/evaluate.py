@@ -1,7 +1,11 @@
-"""Stage evaluate: score the three checkpoints on the clean training and test images."""
+"""Stage evaluate: score the three checkpoints on clean and on shifted images."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
 
 from stages.core.dataset import read_dataset, read_split
-from stages.core.machine import set_up_machine
+from stages.core.machine import count_workers, set_up_machine
 from stages.core.params import MODELS, load_params
 from stages.core.process import run_as_command
 from stages.core.recipe import Recipe
@@ -9,30 +13,42 @@ from stages.evaluation.activations import observe, write_activations
 from stages.evaluation.histories import JOINED_PATH, read_histories, write_joined
 from stages.evaluation.metrics import measure, metrics_path, write_metrics
 from stages.evaluation.predictions import Predictions, predictions_path, write_predictions
+from stages.evaluation.shifts import Case, predict_shifts, write_shifts
 from stages.model.checkpoint import checkpoint_path, read_checkpoint
 from stages.model.saved_state import forget_finished_trainings
 from stages.model.scoring import compute_logits
 
 
 def main() -> None:
-    """Write metrics, predictions and activations of each model, and the joined history."""
+    """Write what is measured of each model, and the joined history."""
     params = load_params()
     device = set_up_machine(params.train)
     dataset, test = read_dataset(), read_split("test")
     histories = read_histories(params.train.epochs, dataset.followed.name)
     checkpoints = {m: read_checkpoint(checkpoint_path(m), Recipe.of(m, params)) for m in MODELS}
-    for model, checkpoint in checkpoints.items():
-        network = checkpoint.network.to(device)
-        train_logits, test_logits = (
-            compute_logits(network, split, checkpoint.pixels, device)
+    workers = count_workers(params.train, len(MODELS))
+    with ThreadPoolExecutor(workers) as pool:
+        logits = {
+            (model, split.name): pool.submit(
+                compute_logits, one.network.to(device), split, one.pixels, device
+            )
             for split in (dataset.train, test)
-        )
+            for model, one in checkpoints.items()
+        }
+    shifted: dict[Case, torch.Tensor] = {}
+    for model, checkpoint in checkpoints.items():
+        network = checkpoint.network
+        train_logits, test_logits = (logits[model, name].result() for name in ("train", "test"))
         metrics = measure(network, train_logits, dataset.train.labels, test_logits, test.labels)
         write_metrics(metrics_path(model), metrics)
         write_predictions(predictions_path(model), Predictions(test_logits, checkpoint.software))
         activations = observe(network, test, checkpoint.pixels, device)
         write_activations(model, activations)
         print(f"{model}: test accuracy {metrics.test_accuracy:.2%}, {metrics.errors} errors")
+        shifted |= predict_shifts(
+            network, model, test, checkpoint.pixels, params.shifts, device, workers
+        )
+    write_shifts(shifted, test.labels)
     write_joined(JOINED_PATH, histories)
     forget_finished_trainings()
 

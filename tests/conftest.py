@@ -47,6 +47,10 @@ PARAMS = {
         "gn": _OWN | {"channels_per_group": 4},
         "ln": _OWN,
     },
+    "shifts": {  # few, for each takes a second
+        **{"contrast": [0.1], "brightness": [], "noise": [], "rotation": [], "translation": []},
+        **{"blur": [], "inversion": False, "test_batch": 100, "test_batches": [10]},
+    },
     "report": {"dots_per_inch": 144, "equivalence_margin": 0.1},
 }
 
@@ -99,11 +103,16 @@ def with_param(text: str, key: str, value: object) -> str:
 
 def with_fixed_values(text: str) -> str:
     """Return ``text``, that of params.yaml, with the values of PARAMS and its own comments."""
-    for path, value in flatten(PARAMS).items():
-        key, shown = path.rpartition(".")[2], json.dumps(value)
-        text, count = re.subn(rf"(?m)^(\s+{key}: )[^\s#]+", rf"\g<1>{shown}", text)
-        assert count, f"params.yaml has no {key}"
-    return text.replace('"', "")
+    values, path, lines = flatten(PARAMS), [], []
+    for line in text.splitlines(keepends=True):
+        if found := re.match(r"( *)(\w+): ?(\[.*?\]|[^\s#]*)", line):
+            path = [*path[: len(found[1]) // 2], found[2]]
+            if (key := ".".join(path)) in values:
+                shown = json.dumps(values.pop(key)).replace('"', "")
+                line = f"{found[1]}{found[2]}: {shown}{line[found.end() :]}"
+        lines.append(line)
+    assert not values, f"params.yaml has no {list(values)}"
+    return "".join(lines)
 
 
 class Project:

@@ -130,7 +130,7 @@ def test_any_edit_of_the_params_is_seen_by_a_stage(params: Params) -> None:
         if isinstance(key, str)
     }
     assert {"data", "train", "models"} <= tracked
-    assert set(params.model_dump()) == {"data", "train", "models", "report"}
+    assert set(params.model_dump()) == {"data", "train", "models", "shifts", "report"}
 
 
 def test_what_is_for_people_is_kept_in_git_and_in_the_run_cache() -> None:

@@ -43,10 +43,27 @@ BAD = [
     ("optimizer: ", "optimizer: adam #", r"train\.optimizer is 'adam'; allowed: soap or sgd"),
     ("annealing: ", "annealing: step #", r"train\.annealing is 'step'; allowed: cos or linear"),
     ("nesterov: ", "nesterov: yes #", r"train\.nesterov is 'yes'; allowed: true or false"),
-    ("rotation: ", "rotation: -1 #", r"train\.augmentation\.rotation is -1; allowed: .* degrees"),
+    (
+        "    rotation: ",
+        "    rotation: -1 #",
+        r"train\.augmentation\.rotation is -1; allowed: .* degrees",
+    ),
     ("channels_per_group: 4", "channels_per_group: 3", r"per_group is 3; allowed: 1, 2 or 4"),
     ("validation_images: 0", "validation_images: 60000", r"validation_images is 60000; allowed"),
     ("dots_per_inch: 144", "dots_per_inch: 10", r"report\.dots_per_inch is 10; allowed"),
+    (
+        "contrast: [0.1]",
+        "contrast: [3]",
+        r"shifts\.contrast is \[3\.0\]; allowed: a list of different",
+    ),
+    (
+        "contrast: [0.1]",
+        "contrast: [x]",
+        r"shifts\.contrast\.0 is 'x'; allowed: a list of different",
+    ),
+    ("contrast: [0.1]", "contrast: 0.1", r"shifts\.contrast is 0\.1; allowed: a list of different"),
+    ("blur: []", "blur: [1, 1]", r"shifts\.blur is \[1\.0, 1\.0\]; allowed: a list of different"),
+    ("inversion: ", "inversion: 1 #", r"shifts\.inversion is 1; allowed: true or false"),
     ("\nreport:", "\nreprot:", r"reprot is not a known key; did you mean report\?"),
     (
         "\nreport:",
@@ -78,7 +95,7 @@ def test_bad_params(old: str, new: str, message: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the file is None; allowed: the keys data, train, models, report"),
+        (b"", "the file is None; allowed: the keys data, train, models, shifts"),
         (b"- 1", r"the file is \[1\]; allowed: the keys data"),
         (b"\xff\xfe\x80", "is not valid YAML"),
         (b"[" * 5000, "nested too deeply"),

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from stages.core.errors import ParamsError
@@ -33,6 +41,14 @@ def _number(low: float, high: float, what: str, neutral: float | None = None) ->
     extra = None if neutral is None else _neutral(neutral)
     return Field(
         ge=low, le=high, description=f"from {low} to {high}, {what}", json_schema_extra=extra
+    )
+
+
+def _numbers(low: float, high: float, what: str) -> Any:  # noqa: ANN401
+    """Require a list of different numbers in [low, high], as ``_number`` does of one."""
+    return Field(
+        description=f"a list of different numbers from {low} to {high}, {what}",
+        json_schema_extra={"low": low, "high": high},
     )
 
 
@@ -129,6 +145,34 @@ class ModelsParams(_Section):
         return getattr(self, name)
 
 
+class ShiftParams(_Section):
+    """How evaluate changes the test images, the mildest first; [] leaves a shift out."""
+
+    contrast: list[float] = _numbers(0, 2, "factors of each pixel's distance from the mean")
+    brightness: list[float] = _numbers(-1, 1, "added to pixels of 0 to 1")
+    noise: list[float] = _numbers(0, 2, "standard deviations of what is added to pixels of 0 to 1")
+    rotation: list[float] = _numbers(-180, 180, "degrees counter-clockwise")
+    translation: list[int] = _numbers(-28, 28, "whole pixels to the right")
+    blur: list[float] = _numbers(0.1, 5, "standard deviations in pixels")
+    inversion: bool = Field(description="true or false")
+    test_batch: int = _number(1, 10_000, "test images that bn normalizes together")
+    test_batches: list[int] = _numbers(1, 10_000, "test images that bn normalizes together")
+
+    @field_validator("*")
+    @classmethod
+    def _numbers_differ_and_are_in_range(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401
+        field = cls.model_fields[str(info.field_name)]
+        limits = field.json_schema_extra
+        if isinstance(value, list) and isinstance(limits, dict):
+            are_in_range = all(limits["low"] <= number <= limits["high"] for number in value)
+            if not are_in_range or len(set(value)) < len(value):
+                raise ValueError(
+                    f"shifts.{info.field_name} is {reprlib.repr(value)}; allowed: "
+                    f"{field.description}"
+                )
+        return value
+
+
 class ReportParams(_Section):
     """What only the report depends on."""
 
@@ -144,6 +188,7 @@ class Params(_Section):
     data: DataParams
     train: TrainParams
     models: ModelsParams
+    shifts: ShiftParams
     report: ReportParams
 
     @model_validator(mode="after")

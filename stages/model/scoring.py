@@ -21,14 +21,18 @@ class Score:
 
 @torch.inference_mode()
 def compute_logits(
-    network: nn.Module, split: Split, pixels: Pixels, device: torch.device
+    network: nn.Module,
+    split: Split,
+    pixels: Pixels,
+    device: torch.device,
+    batch_size: int = _BATCH,
 ) -> torch.Tensor:
     """Return the logits [N, 10] of ``split``, on ``device``; leaves the network evaluating."""
     network.eval()
     return torch.cat(
         [
             network(pixels.standardize(to_floats(images.to(device))))
-            for images in split.images.split(_BATCH)
+            for images in split.images.split(batch_size)
         ]
     )
 

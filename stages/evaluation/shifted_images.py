@@ -1,0 +1,76 @@
+"""Images as they look after a shift: duller, brighter, noisier, turned, moved, blurred, inverted.
+
+Each function takes images [N, 1, H, W], float32 of 0 (black) to 1 (white), which it may change, and
+returns them shifted. What goes beyond is clipped, and rounded to the 256 grey values of the files.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from stages.core.dataset import to_floats
+
+_NOISE_SEED = 0
+
+
+def shift_images(images: torch.Tensor, shift: str, severity: float) -> torch.Tensor:
+    """Return uint8 ``images`` [N, 1, H, W] after the ``shift`` (of SHIFTS) of this ``severity``."""
+    shifted = SHIFTS[shift](to_floats(images), severity)
+    return shifted.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+
+
+def _scale_contrast(images: torch.Tensor, factor: float) -> torch.Tensor:
+    """Scale the distance of each pixel from the mean of its image."""
+    return F.adjust_contrast(images, factor)
+
+
+def _brighten(images: torch.Tensor, added: float) -> torch.Tensor:
+    return images.add_(added)
+
+
+def _add_noise(images: torch.Tensor, deviation: float) -> torch.Tensor:
+    """Add normal noise; an image gets the same draws, times ``deviation``, each time."""
+    generator = torch.Generator().manual_seed(_NOISE_SEED)  # torchvision's has no seed of its own
+    return images.add_(torch.randn(images.shape, generator=generator), alpha=deviation)
+
+
+def _rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
+    """Rotate counter-clockwise about the centre, bilinearly; black comes in."""
+    return F.rotate(images, degrees, interpolation=InterpolationMode.BILINEAR)
+
+
+def _translate(images: torch.Tensor, pixels: float) -> torch.Tensor:
+    """Move to the right; black comes in."""
+    return F.affine(images, angle=0, translate=[pixels, 0], scale=1, shear=[0, 0])
+
+
+def _blur(images: torch.Tensor, deviation: float) -> torch.Tensor:
+    """Blur by a Gaussian of this many pixels; the edges are mirrored."""
+    size = 2 * math.ceil(3 * deviation) + 1
+    along_columns, along_rows = [1, size], [size, 1]  # one after the other is faster than both
+    parts = images.split(1000)  # of more, the memory is given back and taken each time
+    return torch.cat(
+        [
+            F.gaussian_blur(F.gaussian_blur(part, along_rows, deviation), along_columns, deviation)
+            for part in parts
+        ]
+    )
+
+
+def _invert(images: torch.Tensor, _: float) -> torch.Tensor:
+    return F.invert(images)
+
+
+SHIFTS: dict[str, Callable[[torch.Tensor, float], torch.Tensor]] = {
+    "none": lambda images, _: images,
+    "contrast": _scale_contrast,
+    "brightness": _brighten,
+    "noise": _add_noise,
+    "rotation": _rotate,
+    "translation": _translate,
+    "blur": _blur,
+    "inversion": _invert,
+}

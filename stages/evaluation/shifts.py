@@ -1,0 +1,226 @@
+"""How many shifted test images the networks get right, batch normalization in two readings.
+
+``bn`` normalizes with its running statistics, as networks are used; ``bn-batch`` with those of
+the test images at hand, a batch at a time (Schneider et al. 2020). ``gn`` and ``ln`` take the
+statistics of each image alone.
+"""
+
+import copy
+import csv
+import io
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from pydantic import TypeAdapter
+from torch import nn
+
+from stages.core.dataset import Pixels, Split
+from stages.core.errors import PipelineError
+from stages.core.files import check_tensor, read_bytes, read_tensors, write_tensors
+from stages.core.params import MODELS, ShiftParams
+from stages.evaluation.checking import Fraction, check
+from stages.evaluation.shifted_images import SHIFTS, shift_images
+from stages.model.history import write_rows
+from stages.model.scoring import compute_logits
+
+SHIFTS_PATH = Path("reports/shifts.csv")
+SHIFTED_PREDICTIONS_PATH = Path("reports/predictions/shifts.safetensors")
+CLEAN = "none", 0.0  # shift and severity
+REMEDY = "run `dvc repro evaluate`"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One reading of one network on the test images after one shift."""
+
+    model: str  # bn, gn or ln
+    reading: str  # bn, bn-batch, gn or ln
+    batch_size: int | None  # images that share their statistics; None where none do
+    shift: str  # one of shifted_images.SHIFTS
+    severity: float  # in the unit of params.yaml
+
+
+@dataclass(frozen=True)
+class Row(Case):
+    """A row of reports/shifts.csv."""
+
+    accuracy: Fraction
+
+    @property
+    def case(self) -> Case:
+        """What the accuracy is of."""
+        return Case(**{field.name: getattr(self, field.name) for field in fields(Case)})
+
+
+def score_shifts(
+    network: nn.Module, model: str, split: Split, pixels: Pixels, params: ShiftParams
+) -> list[Row]:
+    """Score ``network``, a ``model`` (bn, gn or ln) on the CPU, on all shifts of ``split``."""
+    predicted = predict_shifts(network, model, split, pixels, params, torch.device("cpu"))
+    return to_rows(predicted, split.labels)
+
+
+def to_rows(predicted: Mapping[Case, torch.Tensor], labels: torch.Tensor) -> list[Row]:
+    """Return the accuracy of each case, of which the digits [N] are ``predicted``."""
+    return [
+        Row(**vars(case), accuracy=round(float((digits == labels).double().mean()), 6))
+        for case, digits in predicted.items()
+    ]
+
+
+def predict_shifts(
+    network: nn.Module,
+    model: str,
+    split: Split,
+    pixels: Pixels,
+    params: ShiftParams,
+    device: torch.device,
+    workers: int = 1,
+) -> dict[Case, torch.Tensor]:
+    """Return the digits, uint8 [N], that ``network`` takes the N shifted images of ``split`` for.
+
+    ``workers`` shifts are scored at once; their number changes no result.
+    """
+    cases = list_cases(model, params)
+    plain = _laid_out(network.to(device))
+    networks: dict[int | None, nn.Module] = {None: plain}
+    for size in {case.batch_size for case in cases if case.batch_size is not None}:
+        networks[size] = with_batch_statistics(plain, size)
+
+    def predict(one: tuple[str, float]) -> dict[Case, torch.Tensor]:
+        shifted = Split(split.name, shift_images(split.images, *one), split.labels)
+        return {
+            case: _predict(networks[case.batch_size], case.batch_size, shifted, pixels, device)
+            for case in cases
+            if (case.shift, case.severity) == one
+        }
+
+    with ThreadPoolExecutor(workers) as pool:
+        parts = list(pool.map(predict, list_sets(params)))
+    return {case: digits for part in parts for case, digits in part.items()}
+
+
+def _predict(
+    network: nn.Module,
+    batch_size: int | None,
+    split: Split,
+    pixels: Pixels,
+    device: torch.device,
+) -> torch.Tensor:
+    at_once = 100 if batch_size is None else batch_size * max(1, 100 // batch_size)
+    logits = compute_logits(network, split, pixels, device, at_once)
+    return logits.argmax(dim=1).to(torch.uint8).cpu()
+
+
+def list_cases(model: str, params: ShiftParams) -> list[Case]:
+    """Return all that ``params`` ask for of ``model`` (bn, gn or ln)."""
+    with_all_sizes = CLEAN, *(("contrast", factor) for factor in params.contrast[-1:])
+    cases = []
+    for one in list_sets(params):
+        cases.append(Case(model, model, None, *one))
+        if model == "bn":
+            others = params.test_batches if one in with_all_sizes else []
+            sizes = dict.fromkeys([params.test_batch, *others])
+            cases += [Case(model, "bn-batch", size, *one) for size in sizes]
+    return cases
+
+
+def list_sets(params: ShiftParams) -> list[tuple[str, float]]:
+    """Return the shifts and severities that ``params`` ask for, after no shift at all."""
+    severities = params.model_dump() | {CLEAN[0]: [CLEAN[1]], "inversion": [1] * params.inversion}
+    return [(shift, float(severity)) for shift in SHIFTS for severity in severities[shift]]
+
+
+def _laid_out(network: nn.Module) -> nn.Module:
+    """Return a copy of ``network`` whose activations are laid out as it runs fastest.
+
+    Channels last; but group normalization in several groups is slow at that, and only the pooling
+    and the convolution before it, slow otherwise, then gain.
+    """
+    network = copy.deepcopy(network)
+    layers = network.modules()
+    if not any(isinstance(layer, nn.GroupNorm) and layer.num_groups > 1 for layer in layers):
+        return network.to(memory_format=torch.channels_last)
+    network.get_submodule("squeeze").register_forward_pre_hook(
+        lambda _, inputs: inputs[0].contiguous(memory_format=torch.channels_last)
+    )
+    network.get_submodule("max_pool").register_forward_hook(
+        lambda _, inputs, output: output.contiguous()
+    )
+    return network
+
+
+def with_batch_statistics(network: nn.Module, batch_size: int) -> nn.Module:
+    """Return a copy of ``network`` that normalizes ``batch_size`` images by their own statistics.
+
+    Its batch normalizations then need no running statistics. The last images of what it is
+    given may be fewer.
+    """
+    network = copy.deepcopy(network)
+    for name, layer in list(network.named_modules()):
+        if isinstance(layer, nn.BatchNorm2d):
+            network.set_submodule(name, _BatchStatistics(layer, batch_size))
+    return network
+
+
+class _BatchStatistics(nn.Module):
+    """A batch normalization by the mean and the (biased) variance of the images at hand."""
+
+    def __init__(self, layer: nn.BatchNorm2d, batch_size: int) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = layer.weight, layer.bias, layer.eps
+        self.batch_size = batch_size
+
+    def forward(self, activations: torch.Tensor) -> torch.Tensor:
+        """Normalize, scale and shift ``activations`` [N, channels, H, W]."""
+        parts = [
+            F.batch_norm(part, None, None, self.weight, self.bias, training=True, eps=self.eps)
+            for part in activations.split(self.batch_size)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def write_shifts(predicted: Mapping[Case, torch.Tensor], labels: torch.Tensor) -> None:
+    """Write the accuracy of each case as a row of a CSV file, and its digits as a tensor's row."""
+    write_rows(SHIFTS_PATH, [asdict(row) for row in to_rows(predicted, labels)])
+    digits = torch.stack(list(predicted.values()))
+    write_tensors(SHIFTED_PREDICTIONS_PATH, {"digits": digits}, {})
+
+
+def read_rows(path: Path, remedy: str) -> list[Row]:
+    """Read a CSV file of rows as ``write_shifts`` writes it.
+
+    Raises:
+        PipelineError: it is missing, damaged, or holds something else.
+    """
+    try:
+        lines = list(csv.DictReader(io.StringIO(read_bytes(path, remedy).decode()), strict=True))
+    except (ValueError, csv.Error) as error:
+        raise PipelineError(f"{path} is not a CSV file ({error}); {remedy}") from None
+    content = [line | {"batch_size": line.get("batch_size") or None} for line in lines]
+    return check(TypeAdapter(list[Row]), content, path, "a table of shifts", remedy)
+
+
+def read_shifts(params: ShiftParams, labels: torch.Tensor) -> dict[Row, torch.Tensor]:
+    """Read what ``write_shifts`` wrote of N images of these ``labels``: the digits [N] by row.
+
+    Raises:
+        PipelineError: a file is missing or damaged, contradicts the other, or is of other
+            ``params``.
+    """
+    rows = read_rows(SHIFTS_PATH, REMEDY)
+    cases = [case for model in MODELS for case in list_cases(model, params)]
+    if [row.case for row in rows] != cases:
+        raise PipelineError(f"{SHIFTS_PATH} is not of the shifts in params.yaml; {REMEDY}")
+    tensors, _ = read_tensors(SHIFTED_PREDICTIONS_PATH, REMEDY)
+    shape = len(rows), len(labels)
+    digits = check_tensor(SHIFTED_PREDICTIONS_PATH, tensors, "digits", torch.uint8, shape, REMEDY)
+    if to_rows(dict(zip(cases, digits, strict=True)), labels) != rows:
+        raise PipelineError(
+            f"{SHIFTS_PATH} states other accuracies than {SHIFTED_PREDICTIONS_PATH} gives; {REMEDY}"
+        )
+    return dict(zip(rows, digits, strict=True))
