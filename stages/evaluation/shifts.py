@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +55,17 @@ class Row(Case):
     def case(self) -> Case:
         """What the accuracy is of."""
         return Case(**{field.name: getattr(self, field.name) for field in fields(Case)})
+
+
+@dataclass(frozen=True)
+class SeededRow(Row):
+    """A row of a record of several seeds."""
+
+    seed: int
+    recipe: str  # the digest of that of the training
+
+
+R = TypeVar("R", bound=Row)
 
 
 def score_shifts(
@@ -191,8 +203,8 @@ def write_shifts(predicted: Mapping[Case, torch.Tensor], labels: torch.Tensor) -
     write_tensors(SHIFTED_PREDICTIONS_PATH, {"digits": digits}, {})
 
 
-def read_rows(path: Path, remedy: str) -> list[Row]:
-    """Read a CSV file of rows as ``write_shifts`` writes it.
+def read_rows(path: Path, remedy: str, kind: TypeAdapter[list[R]]) -> list[R]:
+    """Read a CSV file of rows of this ``kind``.
 
     Raises:
         PipelineError: it is missing, damaged, or holds something else.
@@ -202,25 +214,26 @@ def read_rows(path: Path, remedy: str) -> list[Row]:
     except (ValueError, csv.Error) as error:
         raise PipelineError(f"{path} is not a CSV file ({error}); {remedy}") from None
     content = [line | {"batch_size": line.get("batch_size") or None} for line in lines]
-    return check(TypeAdapter(list[Row]), content, path, "a table of shifts", remedy)
+    return check(kind, content, path, "a table of shifts", remedy)
 
 
-def read_shifts(params: ShiftParams, labels: torch.Tensor) -> dict[Row, torch.Tensor]:
-    """Read what ``write_shifts`` wrote of N images of these ``labels``: the digits [N] by row.
+def read_shifts(params: ShiftParams, labels: torch.Tensor) -> dict[Case, torch.Tensor]:
+    """Read what ``write_shifts`` wrote of N images of these ``labels``: the digits [N] by case.
 
     Raises:
         PipelineError: a file is missing or damaged, contradicts the other, or is of other
             ``params``.
     """
-    rows = read_rows(SHIFTS_PATH, REMEDY)
+    rows = read_rows(SHIFTS_PATH, REMEDY, TypeAdapter(list[Row]))
     cases = [case for model in MODELS for case in list_cases(model, params)]
     if [row.case for row in rows] != cases:
         raise PipelineError(f"{SHIFTS_PATH} is not of the shifts in params.yaml; {REMEDY}")
     tensors, _ = read_tensors(SHIFTED_PREDICTIONS_PATH, REMEDY)
     shape = len(rows), len(labels)
     digits = check_tensor(SHIFTED_PREDICTIONS_PATH, tensors, "digits", torch.uint8, shape, REMEDY)
-    if to_rows(dict(zip(cases, digits, strict=True)), labels) != rows:
+    predicted = dict(zip(cases, digits, strict=True))
+    if to_rows(predicted, labels) != rows:
         raise PipelineError(
             f"{SHIFTS_PATH} states other accuracies than {SHIFTED_PREDICTIONS_PATH} gives; {REMEDY}"
         )
-    return dict(zip(rows, digits, strict=True))
+    return predicted

@@ -15,6 +15,7 @@ from stages.reporting.mistakes import Mistake, calibration_error, find_mistakes,
 from stages.reporting.provenance import describe_report, read_pins
 from stages.reporting.results import Results
 from stages.reporting.seeds import Seeds, describe_seeds
+from stages.reporting.shifts import ShiftFindings, find_shifts
 from stages.reporting.studies import Studies
 from stages.reporting.worked_example import read_example
 
@@ -44,6 +45,7 @@ class Findings:
     answer: str
     claims: list[Claim]
     of_sign_flips: str  # whether they agree with Student's test, "" without seeds
+    shifts: ShiftFindings
     studies: Studies
     of_one_run: str  # what the images alone show of the networks of one run
     example: torch.Tensor  # of how they normalize: activations [4, 4, 2, 2]
@@ -77,6 +79,7 @@ def find(params: Params, results: Results, seeds: Seeds | None, studies: Studies
         answer=answer(evidence, failures),
         claims=judge(evidence),
         of_sign_flips=tell_of_sign_flips(evidence),
+        shifts=find_shifts(params, results.shifted, results.test.labels, learned),
         studies=studies,
         of_one_run="; ".join(map(describe_difference, compared)),
         example=read_example(),

@@ -28,6 +28,20 @@ def proportion_interval(count: int, total: int) -> Interval:
     return Interval(*map(float, proportion_confint(count, total, LEVEL, method="beta")))
 
 
+def matched_interval(only_first: int, only_second: int, total: int, num_intervals: int) -> Interval:
+    """Return the interval of a difference of two proportions of the same images.
+
+    Of ``total`` images, two models get ``only_first`` and ``only_second`` right alone; first minus
+    second. Wald's interval with half an image more of each kind (Agresti and Min 2005), one of
+    ``num_intervals`` that hold all at once with 95 % (Bonferroni).
+    """
+    first, second, count = only_first + 0.5, only_second + 0.5, total + 2
+    difference = (first - second) / count
+    variance = ((first + second) / count - difference**2) / count
+    reach = float(norm.ppf(1 - LEVEL / num_intervals / 2)) * math.sqrt(variance)
+    return Interval(max(difference - reach, -1.0), min(difference + reach, 1.0))
+
+
 def mean_interval(values: list[float], num_intervals: int) -> Interval | None:
     """Return Student's interval of the mean of two or more ``values``.
 

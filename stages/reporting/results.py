@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from stages.core.dataset import Split, read_split
 from stages.core.errors import PipelineError
 from stages.core.params import MODELS, Params
@@ -10,6 +12,7 @@ from stages.evaluation.activations import Observed, read_activations
 from stages.evaluation.histories import read_histories
 from stages.evaluation.metrics import Metrics, metrics_path, read_metrics
 from stages.evaluation.predictions import predictions_path, read_predictions
+from stages.evaluation.shifts import Case, read_shifts
 from stages.model.checkpoint import Checkpoint, checkpoint_path, read_checkpoint
 from stages.model.history import Epoch
 from stages.reporting.mistakes import Guesses, read_off
@@ -25,6 +28,9 @@ class Results:
     software: dict[str, dict[str, str]]
     activations: dict[str, dict[str, Observed]]  # then by block
     checkpoints: dict[str, Checkpoint]
+    shifted: dict[
+        Case, torch.Tensor
+    ]  # the digits [N] that shifted images of ``test`` are taken for
     test: Split
     followed_split: str  # that each epoch was scored on: "test" or "validation"
 
@@ -48,6 +54,7 @@ def read_results(params: Params) -> Results:
             model: read_checkpoint(checkpoint_path(model), Recipe.of(model, params))
             for model in MODELS
         },
+        shifted=read_shifts(params.shifts, test.labels),
         test=test,
         followed_split=split,
     )

@@ -10,10 +10,12 @@ from stages.core.params import MODELS
 from stages.evaluation.activations import BLOCKS
 from stages.model.normalization import NORMALIZATIONS, normalization_layer
 from stages.reporting.figures import activations, curves, mistakes
+from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.worked_example import draw_worked_example
 from stages.reporting.findings import Findings
 from stages.reporting.results import Results
+from stages.reporting.shifts import ShiftFindings
 from stages.reporting.studies import Question
 from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics
 
@@ -33,6 +35,7 @@ def draw_pictures(findings: Findings) -> list[Picture]:
     has_average = findings.params.train.weight_average > 0
     return [
         *_curves(results, has_average),
+        *_shifts(findings.shifts),
         *map(_answer, findings.studies.questions),
         *_errors(findings),
         *_worked_example(findings.example),
@@ -53,6 +56,18 @@ def _curves(results: Results, has_average: bool) -> Iterator[Picture]:
     if has_average:
         text = f"{results.followed_split.capitalize()} accuracy of the weights and of their average"
         yield Picture("average", curves.draw_average(results.histories), text)
+
+
+def _shifts(found: ShiftFindings) -> Iterator[Picture]:
+    if found.effects:
+        text = (
+            "Test accuracy by the severity of each shift, for bn with running statistics and with "
+            "those of the test batch, gn and ln"
+        )
+        yield Picture("shifts", draw_shifts(found), text)
+    if found.of_batches:
+        text = "Test accuracy of bn by the number of test images that give the statistics"
+        yield Picture("test_batch", draw_test_batch(found), text)
 
 
 def _answer(question: Question) -> Picture:

@@ -1,0 +1,111 @@
+"""The accuracy on shifted test images, by severity and by the size of the test batch."""
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from stages.core.params import MODELS
+from stages.evaluation.shifts import CLEAN, Case
+from stages.reporting.figures.style import COLOURS, MARKERS, PAPER, figure_style, subplots
+from stages.reporting.shifts import SHIFTS, ShiftFindings
+
+_BATCH = "bn-batch"
+_LOOKS = {
+    **{m: {"color": COLOURS[m], "marker": MARKERS[m], "markersize": 5} for m in MODELS},
+    _BATCH: {
+        **{"color": COLOURS["bn"], "linestyle": (0, (3, 1.5)), "marker": MARKERS["bn"]},
+        **{"markersize": 6, "markerfacecolor": PAPER},
+    },
+}
+# Levels may coincide: the dashes of two leave gaps through which the third is seen.
+_LEVELS = {"bn": "-", "gn": (0, (4, 8)), "ln": (4, (4, 8))}
+_Y_LABEL = "accuracy (%)"
+_Y_LIMITS = (-4, 104)
+_COLUMNS = 2
+_CLOSE = 1.6  # sizes with a lower ratio have no room for two labels
+
+
+def draw_shifts(found: ShiftFindings) -> Figure:
+    """Draw the accuracy of each reading by the severity of each shift, from no shift on."""
+    shifts = [one for one in SHIFTS if any(case.shift == one for case in found.accuracy)]
+    rows = -(-(len(shifts) + 1) // _COLUMNS)  # the last panel is the legend
+    with figure_style():
+        figure, panels = subplots(6.4, 2.2 * rows, rows, _COLUMNS, sharey=True, squeeze=False)
+        for axes, shift in zip(panels.flat, shifts, strict=False):
+            _draw_shift(axes, shift, found)
+        for axes in panels.flat[len(shifts) :]:
+            axes.axis("off")
+        for axes in panels[:, 0]:
+            axes.set(ylabel=_Y_LABEL, ylim=_Y_LIMITS)
+        _draw_legend(panels.flat[len(shifts)], "center left")
+    return figure
+
+
+def _draw_shift(axes: Axes, shift: str, found: ShiftFindings) -> None:
+    words = SHIFTS[shift]
+    for reading, look in _LOOKS.items():
+        size = found.params.test_batch if reading == _BATCH else None
+        points = {
+            words.none if (case.shift, case.severity) == CLEAN else case.severity: 100 * accuracy
+            for case, accuracy in found.accuracy.items()
+            if (case.reading, case.batch_size) == (reading, size)
+            and (case.shift == shift or (case.shift, case.severity) == CLEAN)
+        }
+        severities = sorted(points)
+        axes.plot(severities, [points[severity] for severity in severities], **look)
+    axes.set(title=shift.capitalize(), xlabel=words.axis)
+    if shift == "inversion":
+        axes.set(xlim=(-0.3, 1.3))
+        axes.set_xticks([0, 1], ["as they are", "inverted"])
+    if words.none == 1:  # as everywhere, the more of it, the further to the right
+        axes.invert_xaxis()
+
+
+def _draw_legend(axes: Axes, place: str, fontsize: int = 11) -> None:
+    labels = {
+        **{model: model for model in MODELS},
+        "bn": "bn, running statistics",
+        _BATCH: "bn, statistics of\nthe test batch",
+    }
+    lines = [Line2D([], [], label=labels[reading], **look) for reading, look in _LOOKS.items()]
+    axes.legend(handles=lines, loc=place, handlelength=3, fontsize=fontsize)
+
+
+def draw_test_batch(found: ShiftFindings) -> Figure:
+    """Draw the accuracy of bn by how many test images give the statistics, a panel a set."""
+    by_size: dict[tuple[str, float], dict[int, float]] = {}
+    for case, accuracy in found.accuracy.items():
+        if case.batch_size is not None:
+            by_size.setdefault((case.shift, case.severity), {})[case.batch_size] = 100 * accuracy
+    compared = {one: sizes for one, sizes in by_size.items() if len(sizes) > 1}
+    with figure_style():
+        figure, panels = subplots(6.4, 3.6, 1, len(compared), sharey=True, squeeze=False)
+        for axes, (one, sizes) in zip(panels.flat, compared.items(), strict=True):
+            _draw_sizes(axes, one, sizes, found.accuracy)
+        panels.flat[0].set(ylabel=_Y_LABEL, ylim=_Y_LIMITS)
+        _draw_legend(panels.flat[0], "center right", fontsize=9)
+    return figure
+
+
+def _draw_sizes(
+    axes: Axes,
+    one: tuple[str, float],
+    sizes: Mapping[int, float],
+    accuracy: Mapping[Case, float],
+) -> None:
+    shift, severity = one
+    for model, dashes in _LEVELS.items():
+        level = 100 * accuracy[Case(model, model, None, shift, severity)]
+        axes.axhline(level, color=COLOURS[model], linestyle=dashes)
+    axes.plot(sorted(sizes), [sizes[size] for size in sorted(sizes)], **_LOOKS[_BATCH])
+    title = "clean images" if one == CLEAN else SHIFTS[shift].named.format(severity)
+    axes.set(title=title[0].upper() + title[1:], xlabel="images in the test batch")
+    axes.set_xscale("log", base=2)
+    ticks: list[int] = []
+    for size in sorted(sizes):
+        if not ticks or size >= _CLOSE * ticks[-1]:
+            ticks.append(size)
+    axes.set_xticks(ticks, [str(size) for size in ticks])
+    axes.minorticks_off()

@@ -1,0 +1,290 @@
+"""Where shifted test images part the models: the tests, and what may be said of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+import torch
+from pydantic import TypeAdapter
+
+from stages.core.params import MODELS, Params, ShiftParams
+from stages.core.recipe import Recipe
+from stages.evaluation.shifts import CLEAN, Case, SeededRow, list_cases, list_sets, read_rows
+from stages.reporting.claims import format_p, format_points, format_share, in_order
+from stages.reporting.evidence import Comparison, compare_family
+from stages.reporting.inference import correct_for_number, matched_interval, p_of_disagreements
+from stages.studies.declaration import RECORDS
+
+SEEDS_PATH = RECORDS / "seeds.shifts.csv"
+_BATCH = "bn-batch"  # the reading with the statistics of the test batch
+_PAIRS = ("bn", "gn"), ("bn", "ln"), ("gn", "ln"), (_BATCH, "bn")
+_NEAR = 0.01  # a fraction: batches are large enough from where on no accuracy is further off
+
+Pair = tuple[Case, Case]
+BySeed = Mapping[Case, Sequence[float]]  # accuracies in the same order of seeds
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A shift in words."""
+
+    named: str  # with its severity
+    axis: str  # what the severity is
+    what: str  # a sentence
+    none: float = 0  # the severity that changes nothing
+
+
+SHIFTS = {
+    "contrast": Shift(
+        "contrast x {:g}",
+        "factor",
+        "Contrast: the distance of each pixel from the mean of its image is multiplied.",
+        none=1,
+    ),
+    "brightness": Shift(
+        "brightness {:+g}",
+        "added (black 0, white 1)",
+        "Brightness: the same is added to each pixel, where black is 0 and white is 1.",
+    ),
+    "noise": Shift(
+        "noise of {:g}",
+        "deviation (black 0, white 1)",
+        "Noise: normal noise of this standard deviation, on the same scale, is added to each "
+        "pixel, always with the same draws.",
+    ),
+    "rotation": Shift(
+        "rotation by {:g}°", "degrees", "Rotation: the image turns counter-clockwise."
+    ),
+    "translation": Shift(
+        "translation by {:g} pixels", "pixels", "Translation: the image moves to the right."
+    ),
+    "blur": Shift(
+        "blur of {:g} pixels",
+        "deviation (pixels)",
+        "Blur: Gaussian, of this standard deviation.",
+    ),
+    "inversion": Shift("inversion", "", "Inversion: black becomes white and white black."),
+}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Two readings on the images of one shift: which is better there, and how sure is that."""
+
+    shift: str
+    severity: float
+    accuracy: dict[str, float]  # of both readings
+    comparison: Comparison
+
+    @property
+    def place(self) -> str:
+        """The shift and its severity, within a sentence."""
+        return SHIFTS[self.shift].named.format(self.severity)
+
+    @property
+    def subject(self) -> str:
+        """The same at its beginning."""
+        return self.place[0].upper() + self.place[1:]
+
+    @property
+    def text(self) -> str:
+        """Which reading is better, by how much, and how sure that is."""
+        ahead, behind = in_order(self.comparison)
+        both = (
+            f"{ahead} {_percent(self.accuracy[ahead])}, {behind} {_percent(self.accuracy[behind])}"
+        )
+        size = format_points(abs(self.comparison.difference), 1)
+        if self.comparison.is_shown:
+            return f"{both}: {size} ({self.support})"
+        return f"{both}: no difference shown ({size}, {self.support})"
+
+    @property
+    def support(self) -> str:
+        """The interval of the difference, if there is one, and its p-value."""
+        interval, p = self.comparison.interval, format_p(self.comparison.p_value)
+        if interval is None:
+            return p
+        sign = 1 if self.comparison.difference >= 0 else -1
+        low, high = sorted(100 * sign * end for end in (interval.low, interval.high))
+        return f"95 % interval {low:.1f} to {high:.1f}, {p}"
+
+
+@dataclass(frozen=True)
+class ShiftFindings:
+    """What the report says and draws of shifted test images."""
+
+    params: ShiftParams
+    accuracy: dict[Case, float]  # the mean, where there are several seeds
+    num_seeds: int  # 1: of one network of each model, compared by its images
+    num_tests: int  # that are corrected as one family
+    effects: list[Effect]  # of bn, gn and ln, the largest of each shift, the largest first
+    gain: Effect | None  # of bn by the statistics of the test batch, the largest
+    loss: Effect | None
+    of_batches: str  # how many images that takes, "" if it was not tried
+
+    @property
+    def definitions(self) -> list[str]:
+        """What each shift is, a sentence each."""
+        shifts = dict.fromkeys(shift for shift, _ in list_sets(self.params))
+        return [SHIFTS[shift].what for shift in shifts if shift in SHIFTS]
+
+
+def find_shifts(
+    params: Params,
+    predicted: Mapping[Case, torch.Tensor],
+    labels: torch.Tensor,
+    learned: Sequence[str],
+) -> ShiftFindings:
+    """Compare the models that ``learned`` on shifted images, over several seeds if recorded.
+
+    Else by one network each: by the digits [N] ``predicted`` for N images of these ``labels``.
+
+    Raises:
+        PipelineError: the record of seeds is damaged.
+    """
+    pairs = _list_pairs(list(predicted), learned)
+    if by_seed := read_seeds(params):
+        accuracy = {case: mean(values) for case, values in by_seed.items()}
+        num_seeds = len(next(iter(by_seed.values())))
+        margin = params.report.equivalence_margin / 100
+        comparisons = compare_by_seeds(pairs, by_seed, margin)
+    else:
+        right = {case: digits == labels for case, digits in predicted.items()}
+        accuracy = {case: float(of_case.double().mean()) for case, of_case in right.items()}
+        num_seeds, comparisons = 1, compare_by_images(pairs, right)
+    effects = [
+        Effect(
+            first.shift,
+            first.severity,
+            {case.reading: accuracy[case] for case in (first, second)},
+            comparison,
+        )
+        for (first, second), comparison in zip(pairs, comparisons, strict=True)
+    ]
+    by_statistics = [x for x in effects if x.comparison.first == _BATCH and x.comparison.is_shown]
+    return ShiftFindings(
+        params=params.shifts,
+        accuracy=accuracy,
+        num_seeds=num_seeds,
+        num_tests=len(pairs),
+        effects=_largest_of_each_shift([x for x in effects if x.comparison.first != _BATCH]),
+        gain=max(
+            (x for x in by_statistics if x.comparison.difference > 0), key=_size, default=None
+        ),
+        loss=max(
+            (x for x in by_statistics if x.comparison.difference < 0), key=_size, default=None
+        ),
+        of_batches=_tell_of_batches(accuracy) if "bn" in learned else "",
+    )
+
+
+def _list_pairs(cases: Sequence[Case], learned: Sequence[str]) -> list[Pair]:
+    """Return what is compared on the images of each shift."""
+    by_set: dict[tuple[str, float], dict[str, Case]] = {}
+    for case in cases:  # of several batch sizes, the one that all shifts are read with comes first
+        if case.model in learned and (case.shift, case.severity) != CLEAN:
+            by_set.setdefault((case.shift, case.severity), {}).setdefault(case.reading, case)
+    return [
+        (of_set[first], of_set[second])
+        for of_set in by_set.values()
+        for first, second in _PAIRS
+        if first in of_set and second in of_set
+    ]
+
+
+def compare_by_images(
+    pairs: Sequence[Pair], right: Mapping[Case, torch.Tensor]
+) -> list[Comparison]:
+    """Compare two readings each by which of the same N images they get ``right``, bool [N].
+
+    McNemar's exact test, all corrected as one family; the intervals hold all at once.
+    """
+    alone = [
+        (int((right[a] & ~right[b]).sum()), int((right[b] & ~right[a]).sum())) for a, b in pairs
+    ]
+    totals = [len(right[first]) for first, _ in pairs]
+    p_values = correct_for_number([p_of_disagreements(*counts) for counts in alone])
+    return [
+        Comparison(
+            first.reading,
+            second.reading,
+            difference=(counts[0] - counts[1]) / total,
+            interval=matched_interval(*counts, total, len(pairs)),
+            p_value=p_value,
+            needed=None,
+        )
+        for (first, second), counts, total, p_value in zip(
+            pairs, alone, totals, p_values, strict=True
+        )
+    ]
+
+
+def compare_by_seeds(pairs: Sequence[Pair], by_seed: BySeed, margin: float) -> list[Comparison]:
+    """Compare two readings each by their accuracies over the same seeds (Student's paired test)."""
+    family = [
+        (a.reading, b.reading, list(zip(by_seed[a], by_seed[b], strict=True))) for a, b in pairs
+    ]
+    return compare_family(family, margin)
+
+
+def read_seeds(params: Params) -> BySeed | None:
+    """Read the accuracies of networks of several seeds, trained by the recipes of ``params``.
+
+    None where there are fewer than two seeds that all models have all shifts of.
+
+    Raises:
+        PipelineError: the record is damaged.
+    """
+    if not SEEDS_PATH.exists():
+        return None
+    remedy = f"restore it with `git checkout {SEEDS_PATH}`, or remove it and run `make seeds`"
+    digests = {model: Recipe.of(model, params).digest for model in MODELS}
+    found: dict[int, dict[Case, float]] = {}
+    for row in read_rows(SEEDS_PATH, remedy, TypeAdapter(list[SeededRow])):
+        if row.recipe == digests.get(row.model):
+            found.setdefault(row.seed, {})[row.case] = row.accuracy
+    cases = [case for model in MODELS for case in list_cases(model, params.shifts)]
+    complete = [found[seed] for seed in sorted(found) if found[seed].keys() >= set(cases)]
+    if len(complete) < 2:
+        return None
+    return {case: [accuracies[case] for accuracies in complete] for case in cases}
+
+
+def _largest_of_each_shift(effects: Sequence[Effect]) -> list[Effect]:
+    """Return the largest difference that each shift shows, or the largest it does not."""
+    largest: dict[str, Effect] = {}
+    for effect in sorted(effects, key=lambda x: (x.comparison.is_shown, _size(x)), reverse=True):
+        largest.setdefault(effect.shift, effect)
+    return list(largest.values())
+
+
+def _size(effect: Effect) -> float:
+    return abs(effect.comparison.difference)
+
+
+def _tell_of_batches(accuracy: Mapping[Case, float]) -> str:
+    """Say how many clean images bn needs at a time to do without its running statistics."""
+    clean = {case: x for case, x in accuracy.items() if (case.shift, case.severity) == CLEAN}
+    by_size = {case.batch_size: x for case, x in clean.items() if case.reading == _BATCH}
+    (running,) = (x for case, x in clean.items() if case.reading == "bn")
+    sizes = sorted(size for size in by_size if size is not None)
+    if len(sizes) < 2:
+        return ""
+    first, *others = (f"{_percent(by_size[size])} with {size}" for size in sizes)
+    told = ", ".join([f"{first} {'image' if sizes[0] == 1 else 'images'} at a time", *others])
+    enough = [
+        size
+        for size in sizes
+        if all(abs(by_size[other] - running) <= _NEAR for other in sizes if other >= size)
+    ]
+    until = (
+        f"from {enough[0]} on it stays within {format_points(_NEAR, 0)[:-1]} of the "
+        f"{_percent(running)} by running statistics"
+        if enough
+        else f"none of them comes within a point of the {_percent(running)} by running statistics"
+    )
+    return f"On clean images bn-batch gets {told}; {until}."
+
+
+def _percent(share: float) -> str:
+    return format_share(share, 1)
