@@ -128,6 +128,23 @@ def test_parameter_changed_back_and_deleted_reports_come_from_the_cache(project:
     assert project.run("git", "status", "--porcelain", "reports", "dvc.lock") == ""
 
 
+def test_shifts_retrain_nothing(project: Project) -> None:
+    project.set_param("test_batch", 50)
+    ran = _ran(project.run("dvc", "repro", "--dry"))
+    project.set_param("test_batch", 100)
+    assert ran == ["evaluate", "report"]
+
+
+def test_clean_images_among_the_shifted_ones_have_the_accuracy_of_the_metrics(
+    project: Project,
+) -> None:
+    rows = csv.DictReader((project.folder / "reports/shifts.csv").read_text().splitlines())
+    clean = {x["reading"]: float(x["accuracy"]) for x in rows if x["shift"] == "none"}
+    for model in MODELS:
+        metrics = json.loads((project.folder / f"reports/metrics/{model}.json").read_text())
+        assert clean[model] == metrics["test_accuracy"]
+
+
 def test_epochs_retrain_all_three(project: Project) -> None:
     project.set_param("epochs", 1)
     ran = _ran(project.run("dvc", "repro", "--dry"))
