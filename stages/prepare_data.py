@@ -1,16 +1,15 @@
-"""Stage prepare-data: MNIST's raw files, verified, to tensors ready for training."""
+"""Stage prepare-data: raw files, verified, to tensors ready for training."""
 
 from stages.core.dataset import PREPARED
 from stages.core.params import load_params
 from stages.core.process import run_as_command
-from stages.preparation.sources import RAW, download_missing
+from stages.preparation.sources import RAW
 from stages.preparation.splitting import prepare, write_prepared
 
 
 def main() -> None:
     """Write the train and test splits, and a validation split where params.yaml wants one."""
     params = load_params()
-    download_missing(RAW)
     splits, pixels = prepare(RAW, params.data)
     write_prepared(PREPARED, splits, pixels)
     print(", ".join(f"{len(split)} {split.name} images" for split in splits))

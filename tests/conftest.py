@@ -30,7 +30,7 @@ BROWSER = next(
 # What the tests train with, whatever the user has put into params.yaml.
 _OWN = {"learning_rate": 0.02, "l1": 0, "weight_decay": 0.0001}
 PARAMS = {
-    "data": {"validation_images": 0, "split_seed": 0},
+    "data": {"name": "mnist", "validation_images": 0, "split_seed": 0},
     "train": {
         **{"seed": 0, "device": "cpu", "threads": 1, "epochs": 20, "batch_size": 64},
         **{"optimizer": "soap", "momentum": 0.9, "nesterov": False, "warmup": 0.3},
@@ -70,7 +70,7 @@ def params() -> Params:
 
 @pytest.fixture(scope="session")
 def test_split() -> Split:
-    return Split("test", *sources.read_files(ROOT / "data/raw", sources.TEST_FILES))
+    return Split("test", *sources.read_images(ROOT / "data/raw", "mnist", "test"))
 
 
 @pytest.fixture(scope="session")

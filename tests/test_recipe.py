@@ -16,6 +16,8 @@ def test_a_new_parameter_counts_where_it_is_not_neutral(params: Params) -> None:
     for faded in (0.5, 0.2):
         other = change(params, train__augmentation__fade=faded)
         assert Recipe.of("bn", other).digest != DIGESTS["bn"]
+    other = change(params, data__name="fashion-mnist")
+    assert Recipe.of("bn", other).digest != DIGESTS["bn"]
 
 
 def test_it_is_the_same_for_every_seed_and_machine_only(params: Params) -> None:

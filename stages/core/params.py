@@ -22,6 +22,7 @@ from stages.core.errors import ParamsError
 from stages.core.yaml12 import load_yaml
 
 PARAMS_PATH = Path("params.yaml")
+DataName = Literal["mnist", "fashion-mnist", "kmnist"]
 _NONE = object()  # no value equals it
 MODELS = {"bn": "batch", "gn": "group", "ln": "layer"}  # name: normalization
 # Of studies alone; each takes the parameters of models.ln.
@@ -57,8 +58,11 @@ def _neutral(value: float | str) -> JsonDict:
 
 
 class DataParams(_Section):
-    """Which training images are held out."""
+    """The data set, and which of its training images are held out."""
 
+    name: DataName = Field(
+        description="mnist, fashion-mnist or kmnist", json_schema_extra=_neutral("mnist")
+    )
     validation_images: int = _number(0, 59_000, "held out of the 60000 training images")
     split_seed: int = _number(0, 2**31 - 1, "the seed that draws the held-out images")
 
@@ -91,7 +95,7 @@ class TrainParams(_Section):
     annealing: Literal["cos", "linear"] = Field(description="cos or linear")
     initial_divisor: float = _number(1, 1e6, "peak rate / first rate")
     final_divisor: float = _number(1, 1e9, "first rate / last rate")
-    label_smoothing: float = _number(0, 0.9, "probability spread over all digits")
+    label_smoothing: float = _number(0, 0.9, "probability spread over all classes")
     weight_average: float = _number(0, 0.99999, "decay of the average; 0 is no average")
     dropout: float = _number(0, 0.9, "probability of a zeroed activation")
     placement: Literal["after", "before"] = Field(

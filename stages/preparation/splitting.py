@@ -14,20 +14,22 @@ from stages.preparation import sources
 def prepare(raw: Path, params: DataParams) -> tuple[list[Split], Pixels]:
     """Return the splits train, validation (where ``params`` holds images out) and test.
 
+    The data set's files are in the folder ``raw``/NAME; those that are missing are downloaded.
     The pixel statistics are those of the training images that remain.
 
     Raises:
-        PipelineError: a file in ``raw`` is missing or is not MNIST's.
+        PipelineError: a file is missing and cannot be downloaded, or is not the published one.
     """
-    splits = [Split("train", *sources.read_files(raw, sources.TRAIN_FILES))]
+    sources.download_missing(raw, params.name)
+    splits = [Split("train", *sources.read_images(raw, params.name, "train"))]
     if params.validation_images > 0:
         splits = list(hold_out(splits[0], params.validation_images, params.split_seed))
-    test = Split("test", *sources.read_files(raw, sources.TEST_FILES))
+    test = Split("test", *sources.read_images(raw, params.name, "test"))
     return [*splits, test], measure_pixels(splits[0].images)
 
 
 def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """Take ``count`` images out of ``split``, from each digit in proportion (stratified).
+    """Take ``count`` images out of ``split``, from each class in proportion (stratified).
 
     Returns:
         The remaining images under the split's own name, and the "validation" images, both in
@@ -35,10 +37,10 @@ def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
     """
     generator = torch.Generator().manual_seed(seed)
     held_out = torch.zeros(len(split), dtype=torch.bool)
-    for digit, quota in enumerate(_quotas(torch.bincount(split.labels, minlength=10), count)):
-        of_digit = (split.labels == digit).nonzero().squeeze(1)
-        chosen = torch.randperm(len(of_digit), generator=generator)[:quota]
-        held_out[of_digit[chosen]] = True
+    for label, quota in enumerate(_quotas(torch.bincount(split.labels, minlength=10), count)):
+        of_class = (split.labels == label).nonzero().squeeze(1)
+        chosen = torch.randperm(len(of_class), generator=generator)[:quota]
+        held_out[of_class[chosen]] = True
     return (
         Split(split.name, split.images[~held_out], split.labels[~held_out]),
         Split("validation", split.images[held_out], split.labels[held_out]),
@@ -46,7 +48,7 @@ def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
 
 
 def _quotas(available: torch.Tensor, count: int) -> list[int]:
-    """Share ``count`` over the digits in proportion, rounding by the largest remainders."""
+    """Share ``count`` over the classes in proportion, rounding by the largest remainders."""
     exact = available.double() * count / available.sum()
     quotas = exact.floor().long()
     largest_remainders = (exact - quotas).argsort(descending=True, stable=True)

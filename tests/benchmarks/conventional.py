@@ -16,7 +16,7 @@ from torchvision.datasets import MNIST
 
 from stages.core.recipe import Recipe
 from stages.model.checkpoint import network_for
-from stages.preparation.sources import TEST_FILES, TRAIN_FILES, read_files
+from stages.preparation.sources import read_images
 from stages.preparation.splitting import measure_pixels
 from tests.benchmarks.timing import (
     BATCH_SIZE,
@@ -33,19 +33,19 @@ TIMED_IMAGES = 15_000  # of an epoch's 60,000: its time is four times theirs
 class _Mnist(MNIST):
     """torchvision's MNIST, with data/raw in place of its folder: its own items, PIL and all."""
 
-    def __init__(self, files: tuple, transform: transforms.Compose) -> None:
-        images, self.targets = read_files(ROOT / "data/raw", files)
+    def __init__(self, split: str, transform: transforms.Compose) -> None:
+        images, self.targets = read_images(ROOT / "data/raw", "mnist", split)
         self.data = images.squeeze(1)
         self.transform, self.target_transform = transform, None
 
 
 @cache
 def _datasets() -> tuple[Dataset, Dataset]:
-    pixels = measure_pixels(read_files(ROOT / "data/raw", TRAIN_FILES)[0])
+    pixels = measure_pixels(read_images(ROOT / "data/raw", "mnist", "train")[0])
     to_tensor = [transforms.ToTensor(), transforms.Normalize((pixels.mean,), (pixels.std,))]
     augmented = [transforms.RandomRotation((-7, 7)), transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)]
-    train = _Mnist(TRAIN_FILES, transforms.Compose([*augmented, *to_tensor]))
-    test = _Mnist(TEST_FILES, transforms.Compose(to_tensor))
+    train = _Mnist("train", transforms.Compose([*augmented, *to_tensor]))
+    test = _Mnist("test", transforms.Compose(to_tensor))
     return train, test
 
 

@@ -13,7 +13,7 @@ from stages.core.dataset import Dataset, Split
 from stages.core.machine import set_up_machine
 from stages.core.recipe import Recipe
 from stages.model.saved_state import SavedState
-from stages.preparation.sources import TEST_FILES, TRAIN_FILES, read_files
+from stages.preparation.sources import read_images
 from stages.preparation.splitting import measure_pixels
 from stages.training import loop
 from stages.training.loop import Training
@@ -29,7 +29,7 @@ from tests.benchmarks.timing import (
 
 @cache
 def _dataset() -> Dataset:
-    train, test = (read_files(ROOT / "data/raw", files) for files in (TRAIN_FILES, TEST_FILES))
+    train, test = (read_images(ROOT / "data/raw", "mnist", name) for name in ("train", "test"))
     return Dataset(Split("train", *train), Split("test", *test), measure_pixels(train[0]))
 
 

@@ -13,7 +13,7 @@ from stages.preparation.sources import IdxFile, parse_idx
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "params.yaml").read_text()
-SMALL = IdxFile("small", "", (2, 3))
+SMALL = IdxFile("small", (2, 3), "")
 
 
 @st.composite

@@ -97,7 +97,7 @@ def _json(path: str, **values: object) -> Spoil:
 
 def _raw(name: str, change: Callable[[bytes], bytes]) -> Spoil:
     def spoil(project: Project) -> None:
-        path = project.folder / f"data/raw/{name}.gz"
+        path = project.folder / f"data/raw/mnist/{name}.gz"
         path.write_bytes(gzip.compress(change(gzip.decompress(path.read_bytes()))))
 
     return spoil
@@ -159,11 +159,11 @@ RAW = [
     Bad("raw file changed", _raw("t10k-labels-idx1-ubyte", lambda x: x[:-1] + b"\0"), "prepare_data", 1, "is not MNIST's: MD5"),
     Bad("raw file shortened", _raw("train-labels-idx1-ubyte", lambda x: x[:-1]), "prepare_data", 1, "is not MNIST's: MD5"),
     Bad("raw file lengthened", _raw("t10k-images-idx3-ubyte", lambda x: x + b"\0"), "prepare_data", 1, "holds more than 7840016 bytes"),
-    Bad("archive cut", _cut("data/raw/t10k-images-idx3-ubyte.gz", 0.5), "prepare_data", 1, "t10k-images-idx3-ubyte.gz is damaged"),
-    Bad("archive no gzip", _write("data/raw/t10k-images-idx3-ubyte.gz", b"hello"), "prepare_data", 1, "t10k-images-idx3-ubyte.gz is damaged"),
-    Bad("archive empty", _write("data/raw/t10k-images-idx3-ubyte.gz", b""), "prepare_data", 1, "is not MNIST's: MD5"),
-    Bad("gzip bomb", _write("data/raw/t10k-labels-idx1-ubyte.gz", gzip.compress(bytes(10**8))), "prepare_data", 1, "holds more than 10008 bytes"),
-    Bad("labels for images", _copy("data/raw/t10k-labels-idx1-ubyte.gz", "data/raw/t10k-images-idx3-ubyte.gz"), "prepare_data", 1, "is not MNIST's: MD5"),
+    Bad("archive cut", _cut("data/raw/mnist/t10k-images-idx3-ubyte.gz", 0.5), "prepare_data", 1, "t10k-images-idx3-ubyte.gz is damaged"),
+    Bad("archive no gzip", _write("data/raw/mnist/t10k-images-idx3-ubyte.gz", b"hello"), "prepare_data", 1, "t10k-images-idx3-ubyte.gz is damaged"),
+    Bad("archive empty", _write("data/raw/mnist/t10k-images-idx3-ubyte.gz", b""), "prepare_data", 1, "is not MNIST's: MD5"),
+    Bad("gzip bomb", _write("data/raw/mnist/t10k-labels-idx1-ubyte.gz", gzip.compress(bytes(10**8))), "prepare_data", 1, "holds more than 10008 bytes"),
+    Bad("labels for images", _copy("data/raw/mnist/t10k-labels-idx1-ubyte.gz", "data/raw/mnist/t10k-images-idx3-ubyte.gz"), "prepare_data", 1, "is not MNIST's: MD5"),
 ]  # fmt: skip
 PREPARED = [
     Bad("no prepared data", _remove("data/prepared"), "train gn", 1, f"is missing; {PREPARE}"),
