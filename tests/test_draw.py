@@ -1,4 +1,4 @@
-"""The page's part "Draw a digit", in a real browser: JavaScript against PyTorch and NumPy."""
+"""The page's part that reads drawings, in a real browser: JavaScript against PyTorch and NumPy."""
 
 import base64
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from stages.core.dataset import Pixels, Split, to_floats
 from stages.core.files import read_tensors
 from stages.core.params import MODELS
 from stages.model.network import build_network
+from stages.reporting.draw import measure_longer_side
 from tests.conftest import BROWSER, Project
 
 NO_BROWSER = "no Chromium here: apt-get install chromium"
@@ -146,6 +147,29 @@ def _integrate(ink: np.ndarray, edges: np.ndarray) -> np.ndarray:
     sums = np.vstack([np.zeros(ink.shape[1]), ink.cumsum(axis=0)])
     places = np.arange(len(sums))
     return np.diff([[np.interp(e, places, column) for column in sums.T] for e in edges], axis=0)
+
+
+def test_a_drawing_fills_the_image_where_the_test_images_do(page: Page) -> None:
+    """Fashion-MNIST's are 28 pixels long: nothing may be cut off, wherever the weight lies."""
+    ink = np.zeros((280, 280))
+    ink[40:60, 30:170] = 1  # a wide drawing, heavy on its left
+    ink[30:90, 30:40] = 1
+    found = page.evaluate(
+        "ink => [...likeTestImages(Float32Array.from(ink), 280, 28)]", ink.flatten().tolist()
+    )
+    image = np.reshape(found, (28, 28))
+    assert image.sum() == pytest.approx(ink.sum() / 5**2, rel=1e-6)
+    assert image.any(axis=0).sum() == 28
+    assert image.any(axis=1).sum() == 12
+
+
+def test_longer_sides(test_split: Split) -> None:
+    assert measure_longer_side(test_split.images) == 20
+    images = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
+    images[0, 0, 3, 5:9] = 1
+    images[1, 0, 2, 2] = images[1, 0, 12, 4] = 255
+    images[2, 0] = 7
+    assert measure_longer_side(images) == 11
 
 
 def test_changes_are_those_of_their_definitions(page: Page, test_split: Split) -> None:

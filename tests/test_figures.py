@@ -13,7 +13,11 @@ from stages.model.history import Epoch
 from stages.model.normalization import normalization_layer
 from stages.model.scoring import Score
 from stages.reporting.figures import curves
-from stages.reporting.figures.mistakes import draw_confusions, draw_errors
+from stages.reporting.figures.mistakes import (
+    draw_class_accuracies,
+    draw_confusions,
+    draw_errors,
+)
 from stages.reporting.figures.style import COLOURS, render_png
 from stages.reporting.figures.worked_example import draw_worked_example
 from stages.reporting.mistakes import (
@@ -22,6 +26,7 @@ from stages.reporting.mistakes import (
     find_overlaps,
     read_off,
 )
+from stages.reporting.words import WORDS
 from stages.reporting.worked_example import find_shared_statistics, read_example
 from tests.conftest import ROOT
 
@@ -144,7 +149,7 @@ def test_matrix_of_errors(test_split: Split) -> None:
     digits = {index: (int(test_split.labels[index]) + 3) % 10 for index in range(100, 112)}
     logits = _logits(test_split, {i: (d, i / 50) for i, d in digits.items()})
     mistakes = find_mistakes(read_off(logits, test_split.labels))
-    figure = draw_errors("gn", mistakes, test_split)
+    figure = draw_errors("gn", mistakes, test_split, WORDS["mnist"])
     assert len(figure.axes) == 10
     columns = {round(axes.get_subplotspec().colspan.start) for axes in figure.axes}
     assert columns == {0, 1}
@@ -164,7 +169,7 @@ def test_matrix_of_errors(test_split: Split) -> None:
 def test_fewer_than_ten_errors_leave_the_rest_blank_and_say_so(test_split: Split) -> None:
     digit = (int(test_split.labels[7]) + 1) % 10
     guesses = read_off(_logits(test_split, {7: (digit, 1.0)}), test_split.labels)
-    figure = draw_errors("bn", find_mistakes(guesses), test_split)
+    figure = draw_errors("bn", find_mistakes(guesses), test_split, WORDS["mnist"])
     assert [len(axes.images) for axes in figure.axes] == [1] + [0] * 9
     assert "only 1 in all" in figure.get_suptitle()
 
@@ -176,13 +181,33 @@ def test_confusions_have_the_true_digit_as_row() -> None:
     expected[4, 9], expected[9, 4], expected[0, 0] = 2, 1, 1
     guesses = read_off(logits, labels)
     assert torch.equal(count_confusions(guesses), expected)
-    axes = draw_confusions("ln", guesses).axes[0]
+    axes = draw_confusions("ln", guesses, WORDS["mnist"]).axes[0]
     assert {text.get_position(): text.get_text() for text in axes.texts} == {
         (9, 4): "2",
         (4, 9): "1",
         (0, 0): "1",
     }
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "true digit")
+
+
+def test_figures_name_the_classes(test_split: Split) -> None:
+    label = int(test_split.labels[7])
+    names = WORDS["fashion-mnist"].classes
+    assert (names[0], names[8], names[9]) == ("T-shirt/top", "Bag", "Ankle boot")
+    guesses = read_off(_logits(test_split, {7: ((label + 1) % 10, 1.0)}), test_split.labels)
+    errors = draw_errors("bn", find_mistakes(guesses), test_split, WORDS["fashion-mnist"])
+    assert (
+        f"true {names[label]}\npredicted {names[(label + 1) % 10]} (" in errors.axes[0].get_title()
+    )
+    confusions = draw_confusions("ln", guesses, WORDS["fashion-mnist"]).axes[0]
+    assert [text.get_text() for text in confusions.get_xticklabels()] == list(names)
+    assert [text.get_text() for text in confusions.get_yticklabels()] == list(names)
+    accuracies = draw_class_accuracies(dict.fromkeys(MODELS, guesses), WORDS["fashion-mnist"]).axes[
+        0
+    ]
+    assert [text.get_text() for text in accuracies.get_xticklabels()] == list(names)
+    for axes in (confusions, accuracies):
+        assert axes.get_xlabel().endswith("fashion item")
 
 
 @pytest.mark.parametrize(("normalization", "count"), [("batch", 4), ("group", 8), ("layer", 4)])

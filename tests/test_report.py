@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -230,3 +231,16 @@ def test_a_model_that_did_not_learn_is_no_finding(folder: Path, test_split: Spli
     answer, claims = _answer_and_claims()
     assert "Use" not in answer
     assert claims == []
+
+
+def test_it_speaks_of_the_data_set(folder: Path) -> None:
+    path = folder / "params.yaml"
+    path.write_text(with_param(path.read_text(), "name", "fashion-mnist"))
+    for model in MODELS:
+        _make_up_checkpoint(model)
+    _run(folder)
+    page = re.sub(r"[\w+/=]{60,}", "", (folder / "reports/index.html").read_text())  # no base64
+    for text in (page, (folder / "reports/report.md").read_text()):
+        assert "digit" not in text.lower()
+        assert "layer normalization on Fashion-MNIST" in text
+    assert "<b>Sneaker</b> taken for <b>Bag</b>" in page  # the first test image is a 7

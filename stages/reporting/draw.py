@@ -1,4 +1,4 @@
-"""What the page's part "Draw a digit" runs in the browser: the trained networks, and test images.
+"""What the page runs in the browser to read drawings: the trained networks, and test images.
 
 A network travels as the list of its layers, in the order in which they run, so that
 templates/draw.js needs to know no architecture.
@@ -12,27 +12,50 @@ from torch import nn
 
 from stages.core.dataset import Split
 from stages.model.checkpoint import Checkpoint
+from stages.reporting.words import Words
 
-IMAGES_OF_EACH_DIGIT = 5
+IMAGES_OF_EACH_CLASS = 5
 
 
-def describe_drawing(checkpoints: dict[str, Checkpoint], test: Split) -> dict[str, Any]:
+def describe_drawing(
+    checkpoints: dict[str, Checkpoint], test: Split, words: Words
+) -> dict[str, Any]:
     """Return what templates/draw.js reads, ready for JSON.
 
-    The images are the first five of each digit in ``test``, whatever the models make of them:
+    The images are the first five of each class in ``test``, whatever the models make of them:
     one can pick from them, and they are the companions that batch normalization needs.
     """
     indices = [
         index
-        for digit in range(10)
-        for index in (test.labels == digit).nonzero().flatten()[:IMAGES_OF_EACH_DIGIT].tolist()
+        for label in range(10)
+        for index in (test.labels == label).nonzero().flatten()[:IMAGES_OF_EACH_CLASS].tolist()
     ]
     return {
         "networks": {model: describe_network(one) for model, one in checkpoints.items()},
         "images": _encode(test.images[indices]),
         "labels": test.labels[indices].tolist(),
         "indices": indices,
+        "noun": words.noun,
+        "classes": words.classes,
+        "longerSide": measure_longer_side(test.images),
     }
+
+
+def measure_longer_side(images: torch.Tensor) -> int:
+    """Return the median longer side, in pixels, of what is not black in ``images`` [N, 1, H, W].
+
+    MNIST's digits were scaled to 20 pixels, Fashion-MNIST's items to 28.
+    """
+    inked = images.squeeze(1) > 0
+    sides = [_extent(inked.any(dim=axis)) for axis in (1, 2)]
+    return int(torch.maximum(*sides).median())
+
+
+def _extent(inked: torch.Tensor) -> torch.Tensor:
+    """Count the places from the first to the last True in each row of ``inked`` [N, L]."""
+    begun = inked.int().cummax(dim=1).values
+    not_ended = inked.flip(1).int().cummax(dim=1).values.flip(1)
+    return (begun & not_ended).sum(dim=1)
 
 
 def describe_network(checkpoint: Checkpoint) -> dict[str, Any]:

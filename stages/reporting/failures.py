@@ -9,7 +9,7 @@ from stages.reporting.seeds import Seeds
 
 _LEAST_ACCURACY = 0.5
 _LARGEST_DROP = 0.1  # from training to test, as fractions
-_LOSS_OF_GUESSING = math.log(10)  # nats: every digit has a probability of a tenth
+_LOSS_OF_GUESSING = math.log(10)  # nats: every class has a probability of a tenth
 
 
 def find_failures(results: Results, seeds: Seeds | None) -> dict[str, str]:

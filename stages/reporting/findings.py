@@ -17,6 +17,7 @@ from stages.reporting.results import Results
 from stages.reporting.seeds import Seeds, describe_seeds
 from stages.reporting.shifts import ShiftFindings, find_shifts
 from stages.reporting.studies import Studies
+from stages.reporting.words import WORDS, Words
 from stages.reporting.worked_example import read_example
 
 
@@ -34,6 +35,7 @@ class Findings:
     """What both documents are filled with, under these names."""
 
     params: Params
+    words: Words  # for the data set
     results: Results
     standings: dict[str, Standing]  # by model
     mistakes: dict[str, list[Mistake]]  # by model, the most confident first
@@ -49,7 +51,7 @@ class Findings:
     studies: Studies
     of_one_run: str  # what the images alone show of the networks of one run
     example: torch.Tensor  # of how they normalize: activations [4, 4, 2, 2]
-    drawing: dict[str, Any]  # what the page's part "Draw a digit" computes with
+    drawing: dict[str, Any]  # what the page's part that reads drawings computes with
     software: dict[str, str]  # that trained the models
     packages: dict[str, str]  # that made the report
     pins: dict[str, str]  # MD5s by path
@@ -68,6 +70,7 @@ def find(params: Params, results: Results, seeds: Seeds | None, studies: Studies
     mistakes = {model: find_mistakes(guesses) for model, guesses in results.guesses.items()}
     return Findings(
         params=params,
+        words=WORDS[params.data.name],
         results=results,
         standings={model: _place(model, results) for model in MODELS},
         mistakes=mistakes,
@@ -83,7 +86,7 @@ def find(params: Params, results: Results, seeds: Seeds | None, studies: Studies
         studies=studies,
         of_one_run="; ".join(map(describe_difference, compared)),
         example=read_example(),
-        drawing=describe_drawing(results.checkpoints, results.test),
+        drawing=describe_drawing(results.checkpoints, results.test, WORDS[params.data.name]),
         software=_join_software(results.software),
         packages=describe_report(),
         pins=read_pins(),

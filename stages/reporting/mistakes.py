@@ -1,4 +1,4 @@
-"""The digits that the models predict, and where they are wrong."""
+"""The classes that the models predict, and where they are wrong."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Guesses:
 
     true: torch.Tensor
     predicted: torch.Tensor
-    confidence: torch.Tensor  # the softmax probability of the predicted digit
+    confidence: torch.Tensor  # the softmax probability of the predicted class
     is_right: torch.Tensor
 
 
@@ -28,11 +28,11 @@ class Mistake:
     index: int
     true: int
     predicted: int
-    confidence: float  # the softmax probability of the predicted digit
+    confidence: float  # the softmax probability of the predicted class
 
 
 def read_off(logits: torch.Tensor, labels: torch.Tensor) -> Guesses:
-    """Return what the logits [N, 10] take N images of the digits ``labels`` [N] for."""
+    """Return what the logits [N, 10] take N images of the classes ``labels`` [N] for."""
     confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
     return Guesses(labels.long(), predicted, confidence, predicted == labels)
 
@@ -72,7 +72,7 @@ def find_overlaps(
 
 
 def count_confusions(guesses: Guesses) -> torch.Tensor:
-    """Count, [10, 10], how often each true digit (row) was taken for each digit (column)."""
+    """Count, [10, 10], how often each true class (row) was taken for each class (column)."""
     pairs = guesses.true * 10 + guesses.predicted
     return torch.bincount(pairs, minlength=100).view(10, 10)
 

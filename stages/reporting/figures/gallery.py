@@ -78,21 +78,22 @@ def _answer(question: Question) -> Picture:
 
 
 def _errors(findings: Findings) -> Iterator[Picture]:
-    guesses, overlaps = findings.results.guesses, findings.overlaps
+    guesses, overlaps, words = findings.results.guesses, findings.overlaps, findings.words
     for model in MODELS:
-        figure = mistakes.draw_errors(model, findings.mistakes[model], findings.results.test)
+        figure = mistakes.draw_errors(model, findings.mistakes[model], findings.results.test, words)
         text = (
             f"The most confident test errors of {model}: each image with its index, true and "
-            "predicted digit and confidence"
+            f"predicted {words.noun} and confidence"
         )
         yield Picture(f"errors_{model}", figure, text)
-        figure = mistakes.draw_confusions(model, guesses[model])
-        yield Picture(f"confusions_{model}", figure, f"True and predicted digits of {model}")
+        figure = mistakes.draw_confusions(model, guesses[model], words)
+        text = f"How often {model} took each {words.noun} for each other"
+        yield Picture(f"confusions_{model}", figure, text)
     counts = ", ".join(f"{' and '.join(models)}: {len(x)}" for models, x in overlaps.items())
     text = f"Test images that exactly these models get wrong: {counts}"
     yield Picture("overlaps", mistakes.draw_overlaps(overlaps), text)
-    text = "Test accuracy of bn, gn and ln on each digit with 95 % intervals"
-    yield Picture("digits", mistakes.draw_digit_accuracies(guesses), text)
+    text = f"Test accuracy of bn, gn and ln on each {words.noun} with 95 % intervals"
+    yield Picture("classes", mistakes.draw_class_accuracies(guesses, words), text)
     text = "Share of right predictions against their mean confidence for bn, gn and ln"
     yield Picture("reliability", mistakes.draw_reliability(guesses), text)
 

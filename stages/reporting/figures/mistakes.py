@@ -22,18 +22,20 @@ from stages.reporting.figures.style import (
 )
 from stages.reporting.inference import proportion_interval
 from stages.reporting.mistakes import SHOWN, Guesses, Mistake, bin_by_confidence, count_confusions
+from stages.reporting.words import Words
 
 
-def draw_errors(model: str, mistakes: list[Mistake], split: Split) -> Figure:
+def draw_errors(model: str, mistakes: list[Mistake], split: Split, words: Words) -> Figure:
     """Draw the first ten ``mistakes`` of ``model`` on ``split``, as a 5x2 matrix."""
     with figure_style():
         figure, panels = subplots(4.6, 10.2, 5, 2)
         for axes in panels.flat:
             axes.axis("off")
         for axes, one in zip(panels.flat, mistakes[:SHOWN], strict=False):
-            _draw_digit(axes, split.images[one.index, 0])
+            _draw_image(axes, split.images[one.index, 0])
             axes.set_title(
-                f"#{one.index}: true {one.true}\npredicted {one.predicted} ({one.confidence:.1%})",
+                f"#{one.index}: true {words.classes[one.true]}\n"
+                f"predicted {words.classes[one.predicted]} ({one.confidence:.1%})",
                 fontsize=10,
                 fontweight="normal",
                 loc="center",
@@ -49,7 +51,7 @@ def draw_errors(model: str, mistakes: list[Mistake], split: Split) -> Figure:
     return figure
 
 
-def _draw_digit(axes: Axes, image: torch.Tensor) -> None:
+def _draw_image(axes: Axes, image: torch.Tensor) -> None:
     axes.imshow(image.numpy(), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
     axes.axis("on")
     axes.grid(visible=False)
@@ -86,7 +88,7 @@ def draw_overlaps(overlaps: Mapping[tuple[str, ...], list[Mistake]]) -> Figure:
     return figure
 
 
-def draw_confusions(model: str, guesses: Guesses) -> Figure:
+def draw_confusions(model: str, guesses: Guesses, words: Words) -> Figure:
     """Draw the confusions of ``model``, the darker the more frequent."""
     counts = count_confusions(guesses)
     errors = counts.clone().fill_diagonal_(0)
@@ -105,45 +107,51 @@ def draw_confusions(model: str, guesses: Guesses) -> Figure:
                 axes.text(predicted, true, f"{count}", ha="center", va="center", **look)
         axes.set(
             title=f"{model}: {int(errors.sum())} errors",
-            xlabel="predicted digit",
-            ylabel="true digit",
+            xlabel=f"predicted {words.noun}",
+            ylabel=f"true {words.noun}",
             xlim=(-0.5, 9.5),
             ylim=(9.5, -0.5),
-            xticks=range(10),
             yticks=range(10),
+            yticklabels=words.classes,
             aspect="equal",
         )
+        _name_columns(axes, words)
     return figure
 
 
-def draw_digit_accuracies(guesses: Mapping[str, Guesses]) -> Figure:
-    """Draw the accuracy on each digit's images, with exact 95 % intervals."""
+def _name_columns(axes: Axes, words: Words) -> None:
+    long = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(10), words.classes, **(long if words.longest > 3 else {}))
+
+
+def draw_class_accuracies(guesses: Mapping[str, Guesses], words: Words) -> Figure:
+    """Draw the accuracy on each class's images, with exact 95 % intervals."""
     with figure_style():
         figure, axes = subplots(6.4, 4.2)
         for shift, (model, x) in zip((-0.22, 0, 0.22), guesses.items(), strict=True):
-            for digit in range(10):
-                of_digit = x.is_right[x.true == digit]
-                right, total = int(of_digit.sum()), len(of_digit)
+            for label in range(10):
+                of_class = x.is_right[x.true == label]
+                right, total = int(of_class.sum()), len(of_class)
                 interval = proportion_interval(right, total)
                 axes.plot(
-                    [digit + shift] * 2,
+                    [label + shift] * 2,
                     [100 * interval.low, 100 * interval.high],
                     color=COLOURS[model],
                     linewidth=1.2,
                 )
                 axes.plot(
-                    digit + shift,
+                    label + shift,
                     100 * right / total,
                     MARKERS[model],
                     color=COLOURS[model],
-                    label=model if digit == 0 else None,
+                    label=model if label == 0 else None,
                 )
         axes.set(
-            title="Accuracy on each digit, with 95 % intervals",
-            xlabel="true digit",
+            title=f"Accuracy on each {words.noun}, with 95 % intervals",
+            xlabel=f"true {words.noun}",
             ylabel="test accuracy (%)",
-            xticks=range(10),
         )
+        _name_columns(axes, words)
         axes.legend(loc="lower left", ncols=3)
     return figure
 

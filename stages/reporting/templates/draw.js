@@ -1,4 +1,4 @@
-// Draw a digit: the three trained networks, run in the browser.
+// The part that reads drawings: the three trained networks, run in the browser.
 //
 // First the layers and the networks, then images and their changes, last what the page shows. The
 // page holds the networks and some test images as JSON, made by stages/reporting/draw.py.
@@ -129,10 +129,11 @@ function softmax(logits) {
   return powers.map((power) => power / powers.reduce((a, b) => a + b));
 }
 
-// ---- Images. A drawing becomes one as MNIST's digits did: it is scaled until its longer side
-// has 20 pixels, then moved by whole pixels until its centre of mass lies in the pixel (14, 14).
+// ---- Images. A drawing becomes one as the test images did: it is scaled until its longer side
+// has as many pixels as theirs (`longer`), then moved by whole pixels until its centre of mass lies
+// in the pixel (14, 14), or as close to that as the edges of the image allow.
 
-function likeMnist(ink, width) {
+function likeTestImages(ink, width, longer) {
   if (!ink.some(Boolean)) return new Float32Array(PIXELS);
   const ofColumns = new Float64Array(width), ofRows = new Float64Array(width); // their masses
   ink.forEach((value, i) => {
@@ -140,9 +141,11 @@ function likeMnist(ink, width) {
     ofRows[Math.floor(i / width)] += value;
   });
   const ends = [ofColumns, ofRows].map(extent);
-  const side = Math.max(...ends.map(({ first, last }) => last + 1 - first)) / 20; // of a new pixel
-  const [left, top] = ends.map(({ first, centre }) =>
-    first - side * Math.round(14.5 - (centre - first) / side));
+  const side = Math.max(...ends.map(({ first, last }) => last + 1 - first)) / longer; // of a new pixel
+  const [left, top] = ends.map(({ first, last, centre }) => {
+    const free = Math.floor(SIDE - (last + 1 - first) / side + 1e-6); // pixels; against rounding
+    return first - side * Math.min(free, Math.max(0, Math.round(14.5 - (centre - first) / side)));
+  });
   return Float32Array.from(range(PIXELS), (i) =>
     meanOfSquare(ink, width, left + side * (i % SIDE), top + side * Math.floor(i / SIDE), side));
 }
@@ -188,7 +191,7 @@ const element = (id) => document.getElementById(`draw-${id}`);
 const data = JSON.parse(element("data").textContent);
 const networks = Object.entries(data.networks).map(([model, one]) => [model, readNetwork(one)]);
 const testImages = Float32Array.from(bytes(data.images), (value) => value / 255);
-const batch = new Float32Array(PIXELS + testImages.length); // the digit, then its companions
+const batch = new Float32Array(PIXELS + testImages.length); // the drawing, then its companions
 const board = element("board"), pen = board.getContext("2d", { willReadFrequently: true });
 const picks = [...document.getElementsByName("draw-pick")];
 const sliders = ["contrast", "brightness", "noise"];
@@ -216,7 +219,8 @@ function draw(event) {
   pen.lineTo(event.offsetX * scale, event.offsetY * scale);
   pen.stroke();
   const { data: rgba, width } = pen.getImageData(0, 0, board.width, board.height);
-  updateSoon(likeMnist(Float32Array.from(range(width * width), (i) => rgba[4 * i] / 255), width));
+  const ink = Float32Array.from(range(width * width), (i) => rgba[4 * i] / 255);
+  updateSoon(likeTestImages(ink, width, data.longerSide));
 }
 
 function updateSoon(image = []) {
@@ -229,28 +233,28 @@ function update() {
   const settings = Object.fromEntries(sliders.map((name) => [name, Number(element(name).value)]));
   for (const name of sliders) element(`${name}-shown`).textContent = settings[name].toFixed(2);
   const block = element("block").value, useBatch = element("batch").checked;
-  const changed = change(batch, settings, random), digit = part(changed, PIXELS, 0);
+  const changed = change(batch, settings, random), drawing = part(changed, PIXELS, 0);
   const unchanged = part(batch, PIXELS, 0), isEmpty = !unchanged.some(Boolean);
-  paint(element("view"), [digit], SIDE, 1);
+  paint(element("view"), [drawing], SIDE, 1);
   const readings = networks.map(([model, network]) => {
-    const needed = useBatch && model === "bn" ? changed : digit;
+    const needed = useBatch && model === "bn" ? changed : drawing;
     const { logits, blocks } = forward(network, needed, useBatch);
     const usual = forward(network, unchanged).blocks[block];
     for (const when of ["before", "after"]) showMaps(model, when, blocks[block][when], usual[when]);
     return `${model} reads ${showReading(model, softmax(part(logits, 10, 0)), isEmpty)}`;
   });
-  element("status").textContent = isEmpty ? "Draw a digit." : `${readings.join(", ")}.`;
+  element("status").textContent = isEmpty ? `Draw a ${data.noun}.` : `${readings.join(", ")}.`;
   clearTimeout(counting); // all test images take longer: not before the controls rest
   counting = setTimeout(() => networks.forEach((one) => countRight(one, changed, useBatch)), 300);
 }
 
 function showReading(model, probabilities, isEmpty) {
-  probabilities.forEach((probability, digit) => {
-    const row = element(`${model}-${digit}`), share = isEmpty ? 0 : 100 * probability;
+  probabilities.forEach((probability, label) => {
+    const row = element(`${model}-${label}`), share = isEmpty ? 0 : 100 * probability;
     row.querySelector("i").style.width = `${share}%`;
     row.lastElementChild.textContent = share.toFixed(1);
   });
-  return best(probabilities);
+  return data.classes[best(probabilities)];
 }
 
 function countRight([model, network], changed, useBatch) {
@@ -259,7 +263,7 @@ function countRight([model, network], changed, useBatch) {
   element(`${model}-right`).textContent = `${right.length} of ${data.labels.length}`;
 }
 
-// The channels of the drawing: white above 0, pink below. What the unchanged digit gives (`usual`)
+// The channels of the drawing: white above 0, pink below. What the unchanged one gives (`usual`)
 // sets the scale, so that a change looks like one.
 function showMaps(model, when, { data, channels, size }, usual) {
   const maps = range(channels).map((channel) => part(data, size * size, channel));
