@@ -111,6 +111,22 @@ def test_a_stroke_is_read(page: Page) -> None:
     assert page.locator("#draw-status").inner_text() == "Draw a digit."
 
 
+@pytest.mark.parametrize("width", [380, 1280])
+def test_bars_have_room_under_long_names(page: Page, width: int) -> None:
+    """Fashion-MNIST's names stand above their bars, which still show shares of the row's width."""
+    page.set_viewport_size({"width": width, "height": 800})
+    _draw(page, (0.5, 0.2), (0.52, 0.8))
+    shares = _shares(page).flatten()
+    page.locator(".draw-models").evaluate("models => models.classList.add('named')")
+    sizes = page.evaluate(
+        """[...document.querySelectorAll('#draw-parts i')].map((bar) =>
+            [bar, bar.parentElement].map((one) => one.getBoundingClientRect().width))"""
+    )
+    bars, rooms = np.array(sizes).T
+    assert rooms.min() > 40
+    np.testing.assert_allclose(bars, shares / 100 * rooms, atol=0.1)
+
+
 def test_a_drawing_is_scaled_and_centred_as_mnist_was(page: Page) -> None:
     """Against sums over the board by cumulative sums, and against what MNIST's files obey."""
     _draw(page, (0.1, 0.3), (0.3, 0.25), (0.15, 0.6), (0.35, 0.62))
