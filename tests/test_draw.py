@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, Page
 from stages.core.dataset import Pixels, Split, to_floats
 from stages.core.files import read_tensors
 from stages.core.params import MODELS
+from stages.model.checkpoint import Checkpoint
 from stages.model.network import build_network
-from stages.reporting.draw import measure_longer_side
+from stages.reporting.draw import describe_network, measure_longer_side
 from tests.conftest import BROWSER, Project
 
 NO_BROWSER = "no Chromium here: apt-get install chromium"
@@ -72,6 +73,34 @@ def test_bn_of_a_batch_computes_what_pytorch_does_in_training(
     found = _logits(page, "bn", images, use_batch=True)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
     assert (found - _logits(page, "bn", images, use_batch=False)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("placement", ["after", "before"])
+@pytest.mark.parametrize(("normalization", "parts"), [("batch", 0), ("batch", 16), ("group", 0)])
+@torch.no_grad()
+def test_any_recipe_computes_what_pytorch_does(
+    page: Page, test_split: Split, normalization: str, parts: int, placement: str
+) -> None:
+    """The ReLU before or after the normalization, and bn trained on parts of its batches."""
+    torch.manual_seed(0)
+    network = build_network(normalization, 4, parts, placement).eval()
+    for name, values in network.state_dict().items():
+        if "norm" in name and values.is_floating_point():
+            values.uniform_(0.5, 1.5)  # what is 0 or 1 before any training would hide mistakes
+    pixels = Pixels(mean=0.13, std=0.31)
+    images = test_split.images[:20]
+    found = page.evaluate(
+        """([network, images]) => {
+            const grey = Float32Array.from(bytes(images), (value) => value / 255);
+            return [...forward(readNetwork(network), grey).logits];
+        }""",
+        [
+            describe_network(Checkpoint(network, pixels, {})),
+            base64.b64encode(images.numpy().tobytes()).decode(),
+        ],
+    )
+    expected = network(pixels.standardize(to_floats(images)))
+    torch.testing.assert_close(torch.tensor(found).view(-1, 10), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_gn_and_ln_do_not_depend_on_the_batch(page: Page, test_split: Split) -> None:
@@ -268,7 +297,7 @@ def test_maps_show_the_chosen_block(page: Page) -> None:
         })()"""
     )
     text = page.locator("#draw-ln-before-text").inner_text()
-    assert text == f"mean {mean:.2f}, deviation {variance**0.5:.2f}"
+    assert text == f"mean {mean:.2f}, deviation {variance**0.5:.2f}".replace("-", "\u2212")
 
 
 def test_without_javascript_the_rest_stays(browser: Browser, finished: Project) -> None:
@@ -277,5 +306,6 @@ def test_without_javascript_the_rest_stays(browser: Browser, finished: Project) 
     page.goto((finished.folder / "reports/index.html").as_uri())
     assert page.locator("noscript").is_visible()
     assert not page.locator("#draw-parts").is_visible()
+    assert not page.locator("#example").is_visible()
     assert page.locator("#result-table").is_visible()
     context.close()

@@ -139,6 +139,16 @@ def test_contents_list_every_part(page: Page) -> None:
     assert links == parts
 
 
+def test_readings_stay_in_view(page: Page) -> None:
+    """Whoever moves a control on a phone sees what the networks then read."""
+    status = page.locator("#draw-status")
+    for control in ("#draw-presets", "#draw-noise", "#draw-batch", "#draw-block"):
+        page.locator(control).evaluate("one => one.scrollIntoView({block: 'center'})")
+        box = status.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= page.viewport_size["height"]
+
+
 def test_axe_finds_no_violation(page: Page) -> None:
     """WCAG and good practice, by axe-core, with all of the page open."""
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")

@@ -1,7 +1,7 @@
 """What the page runs in the browser to read drawings: the trained networks, and test images.
 
 A network travels as the list of its layers, in the order in which they run, so that
-templates/draw.js needs to know no architecture.
+templates/networks.js needs to know no architecture.
 """
 
 import base64
@@ -76,7 +76,7 @@ def _describe_layer(layer: nn.Module) -> dict[str, Any] | None:
     """Return the kind, the settings and the numbers of ``layer``; None if it changes no number.
 
     Raises:
-        TypeError: draw.js knows no such layer.
+        TypeError: networks.js knows no such layer.
     """
     match layer:
         case nn.Sequential() | nn.Dropout() | nn.Flatten():
@@ -106,7 +106,7 @@ def _describe_layer(layer: nn.Module) -> dict[str, Any] | None:
                 runningMean=layer.running_mean,
                 runningVariance=layer.running_var,
             )
-    raise TypeError(f"templates/draw.js cannot run {layer}")
+    raise TypeError(f"templates/networks.js cannot run {layer}")
 
 
 def _describe(kind: str, settings: dict[str, Any], **numbers: torch.Tensor) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 // The worked example, alive: the numbers may be changed, and colours, statistics and results follow.
-// It normalizes with draw.js's own functions.
+// It computes with networks.js, and writes numbers as draw.js does.
 "use strict";
 
-{ // names of its own, beside those of draw.js
+{ // names of its own, beside those of the other scripts
   const form = document.getElementById("example");
   const fills = form.dataset.fills.split(" ");
   const inputs = [...form.querySelectorAll("input[type=number]")];
   const images = 4, channels = 4, size = 2;
-  const show = (number) => number.toFixed(2).replace("-", "\u2212"); // with a minus, not a hyphen
 
   const update = () => {
     const x = tensor(images, channels, size, Float32Array.from(inputs, (one) => Number(one.value)));
