@@ -26,7 +26,7 @@ def draw_activations(block: str, observed: dict[str, Observed]) -> Figure:
         figure, rows = subplots(5.4, 6.2, len(observed), sharex=True)
         for axes, (model, one) in zip(rows, observed.items(), strict=True):
             edges = one.edges.numpy()
-            # An element that is exactly 0 before is one that the ReLU switched off.
+            # After a ReLU, an element that is exactly 0 is one that the ReLU switched off.
             axes.stairs(
                 one.before.numpy(), edges, fill=True, color=GREY, alpha=0.35, label="before"
             )
