@@ -18,6 +18,7 @@ from stages.core.dataset import Dataset, Split, to_floats
 from stages.core.errors import ParamsError, PipelineError
 from stages.core.params import Params, load_params
 from stages.core.recipe import Recipe
+from stages.model.history import write_rows as write_history_rows
 from stages.model.network import build_network
 from stages.model.scoring import compute_logits
 from stages.studies.declaration import Study, read_studies
@@ -38,7 +39,7 @@ studies:
     seeds: 1
     vary: {models.bn.learning_rate: [0.02, 10], models.bn.weight_decay: [0, 1]}
     set: {train.optimizer: sgd, train.batch_size: 8}  # 125 steps: enough for 10 to diverge
-  seeds: {question: "Which is best?", models: [bn, gn, ln], seeds: 5}
+  seeds: {question: "Which is best?", models: [bn, gn, ln], seeds: 5, shifts: true}
   one: {question: "Does it end?", models: [ln], seeds: 1}
   endless: {question: "Does it end?", recipe: endless, models: [bn, gn], seeds: 1}
   killed:
@@ -123,6 +124,15 @@ def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
         _record(project, "seeds").with_suffix(".md").read_text()
     )
     assert all(row["test_accuracy"] != row["validation_accuracy"] for row in rows)
+    shifted = _rows(_record(project, "seeds.shifts"))
+    clean = {row["reading"]: row["accuracy"] for row in shifted if row["shift"] == "none"}
+    assert [float(clean[row["model"]]) for row in rows[:3]] == [
+        float(row["test_accuracy"]) for row in rows[:3]
+    ]
+    without = [row for row in shifted if (row["model"], row["shift"]) != ("gn", "none")]
+    write_history_rows(_record(project, "seeds.shifts"), without)
+    assert "1 of 3 trainings to do" in project.run(*seeds)
+    assert sorted(map(str, _rows(_record(project, "seeds.shifts")))) == sorted(map(str, shifted))
     project.run("python", "-m", "stages.prepare_data")
     project.run("python", "-m", "stages.train", "ln")
     history = _rows(project.folder / "models/ln.history.csv")

@@ -18,7 +18,8 @@ from stages.studies.job import Job
 from stages.studies.local import run_jobs
 from stages.studies.plan import in_order, list_trainings
 from stages.studies.record import Row, merge, read_rows, write_rows
-from stages.studies.results import collect, done_keys
+from stages.studies.results import collect, did_diverge, done_rows
+from stages.studies.shifted import add_shifted, scored_keys
 from stages.studies.summary import summarize
 
 
@@ -33,21 +34,27 @@ def main(name: str | None, num_seeds: int | None) -> None:
     study, params = _choose(name, num_seeds), load_params()
     planned = list_trainings(study, params)
     rows = read_rows(study.record)
-    done = done_keys(collect(study, params, rows))
+    done = done_rows(collect(study, params, rows))
+    if study.shifts:
+        scored = scored_keys(study, params.shifts)
+        done = {key: row for key, row in done.items() if key in scored or did_diverge(row)}
     todo = [training for training in planned if training.key not in done]
     print(f"{study.record}: {len(todo)} of {len(planned)} trainings to do", flush=True)
     if rows:
         _write(study, params, rows)
-    jobs = [Job(i, x.recipe, study.scores_test) for i, x in enumerate(todo)]
+    shifts = params.shifts if study.shifts else None
+    jobs = [Job(i, x.recipe, study.scores_test, shifts) for i, x in enumerate(todo)]
     failures = []
     on_interrupt(signal.default_int_handler)  # an exception, for the workers are to be ended
     with closing(run_jobs(jobs, count_workers(params.train, len(jobs)))) as finished:
-        for job, results in finished:
+        for job, trained in finished:
             row = todo[job.number].row
-            if isinstance(results, PipelineError):
-                failures.append(f"{_name(row)} ({results})")
+            if isinstance(trained, PipelineError):
+                failures.append(f"{_name(row)} ({trained})")
                 continue
-            row |= results
+            row |= trained.results
+            if trained.shifts:
+                add_shifted(study, row, trained.shifts)
             # Read anew, for someone may have added rows of another machine meanwhile.
             _write(study, params, merge(read_rows(study.record), row))
             print(row, flush=True)

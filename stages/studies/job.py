@@ -1,6 +1,6 @@
 """One training of a study, from raw files to its row of results."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from torch import nn
@@ -8,9 +8,11 @@ from torch import nn
 from stages.core.dataset import Dataset, Split
 from stages.core.errors import DivergedError, PipelineError
 from stages.core.machine import describe_type, set_up_machine
-from stages.core.params import DataParams
+from stages.core.params import DataParams, ShiftParams
 from stages.core.process import memory_errors_named
 from stages.core.recipe import Recipe
+from stages.evaluation.shifts import Row as ShiftRow
+from stages.evaluation.shifts import score_shifts
 from stages.model.scoring import Score, compute_logits, score
 from stages.preparation.sources import RAW
 from stages.preparation.splitting import prepare
@@ -23,14 +25,23 @@ FINISHED = "ok"
 
 @dataclass(frozen=True)
 class Job:
-    """One training; ``with_test`` also scores the test images."""
+    """One training; ``with_test`` also scores the test images, and ``shifts`` shifted ones."""
 
     number: int
     recipe: Recipe
     with_test: bool
+    shifts: ShiftParams | None = None
 
 
-def run_job(job: Job) -> Row | PipelineError:
+@dataclass(frozen=True)
+class Trained:
+    """The columns of a training's row that are results, and its rows of shifted images."""
+
+    results: Row
+    shifts: list[ShiftRow] = field(default_factory=list)
+
+
+def run_job(job: Job) -> Trained | PipelineError:
     """Train to the end, or until it diverges; return the results, or why there are none."""
     try:
         with memory_errors_named():
@@ -39,7 +50,7 @@ def run_job(job: Job) -> Row | PipelineError:
         return error
 
 
-def _train(job: Job) -> Row:
+def _train(job: Job) -> Trained:
     device = set_up_machine(job.recipe.train)
     machine = {"machine": describe_type(device), "recipe": job.recipe.digest}
     dataset, test = _read_dataset(job.recipe.data)
@@ -47,7 +58,8 @@ def _train(job: Job) -> Row:
     try:
         followed = training.run_to_end()
     except DivergedError as error:
-        return {"outcome": f"diverged at epoch {error.epoch}, step {error.step}", **machine}
+        outcome = f"diverged at epoch {error.epoch}, step {error.step}"
+        return Trained({"outcome": outcome, **machine})
     network, last = training.result, dataset.followed
 
     def measure(network: nn.Module, split: Split) -> Score:
@@ -63,12 +75,16 @@ def _train(job: Job) -> Row:
         recomputed = with_recomputed_statistics(network, dataset.train, dataset.pixels, device)
         accuracies["recomputed"] = measure(recomputed, last).accuracy
         accuracies["batch"] = measure(with_batch_statistics(network), last).accuracy
-    return {
+    results = {
         **{f"{name}_loss": f"{of_split.loss:.6f}" for name, of_split in scores.items()},
         **{f"{name}_accuracy": f"{accuracy:.6f}" for name, accuracy in accuracies.items()},
         "outcome": FINISHED,
         **machine,
     }
+    if job.shifts is None:
+        return Trained(results)
+    model = job.recipe.model
+    return Trained(results, score_shifts(network, model, test, dataset.pixels, job.shifts))
 
 
 @cache

@@ -10,10 +10,9 @@ from multiprocessing import active_children, get_context
 
 from stages.core.errors import PipelineError
 from stages.core.process import end_with, interrupts_held
-from stages.studies.job import Job, run_job
-from stages.studies.record import Row
+from stages.studies.job import Job, Trained, run_job
 
-Finished = Generator[tuple[Job, Row | PipelineError], None, None]
+Finished = Generator[tuple[Job, Trained | PipelineError], None, None]
 
 
 def run_jobs(jobs: list[Job], workers: int) -> Finished:

@@ -91,7 +91,7 @@ def collect(study: Study, params: Params, rows: Iterable[Row]) -> Results:
     )
 
 
-def done_keys(results: Results) -> set[Key]:
-    """Return the keys of the trainings that are done."""
+def done_rows(results: Results) -> dict[Key, Row]:
+    """Return the rows of the trainings that are done, by their keys."""
     cells = (cell for of_model in results.cells.values() for cell in of_model)
-    return {key_of(row) for cell in cells for row in cell.rows.values()}
+    return {key_of(row): row for cell in cells for row in cell.rows.values()}

@@ -1,0 +1,53 @@
+"""The second record of a study with ``shifts``: its networks on shifted test images.
+
+NAME.shifts.csv has a row for each reading of a network, shift and severity.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from stages.core.params import ShiftParams
+from stages.evaluation.shifts import Row as ShiftRow
+from stages.evaluation.shifts import SeededRow, list_cases
+from stages.evaluation.shifts import read_rows as read_shift_rows
+from stages.model.history import write_rows
+from stages.studies.declaration import Study
+from stages.studies.record import Key, Row, key_of
+
+
+def path_of(study: Study) -> Path:
+    """Return where the second record is."""
+    return study.record.with_suffix(".shifts.csv")
+
+
+def read_shifted(study: Study) -> list[SeededRow]:
+    """Read the rows of the second record; none where there is no file.
+
+    Raises:
+        PipelineError: the file is something else.
+    """
+    path = path_of(study)
+    if not path.exists():
+        return []
+    remedy = f"mend it, or restore it with `git checkout {path}`"
+    return read_shift_rows(path, remedy, TypeAdapter(list[SeededRow]))
+
+
+def scored_keys(study: Study, params: ShiftParams) -> set[Key]:
+    """Return the keys of the trainings whose networks were scored on all shifts of ``params``."""
+    found: dict[Key, set[object]] = {}
+    for row in read_shifted(study):
+        found.setdefault((row.model, row.seed, row.recipe), set()).add(row.case)
+    return {key for key, cases in found.items() if cases >= set(list_cases(key[0], params))}
+
+
+def add_shifted(study: Study, trained: Row, rows: Sequence[ShiftRow]) -> None:
+    """Put ``rows``, of the network of the row ``trained`` in the main record, into the second."""
+    model, seed, recipe = key_of(trained)
+    new = [SeededRow(**asdict(row), seed=seed, recipe=recipe) for row in rows]
+    kept = [row for row in read_shifted(study) if (row.model, row.seed) != (model, seed)]
+    ordered = sorted([*kept, *new], key=lambda row: (row.seed, row.model))
+    write_rows(path_of(study), [asdict(row) for row in ordered])
