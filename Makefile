@@ -34,10 +34,20 @@ fast: environment ## five seeds by the recipe of three epochs: 7 minutes
 bench: environment ## what the README says of speed, measured here: 20 minutes
 	$(BIN)/python -m tests.benchmarks
 
-torture: environment ## what the README says of faults, at full length: 35 minutes
-	$(BIN)/python -m pytest tests/torture tests/test_process.py tests/test_studies.py --torture -m ""
+# DVC only adds to a remote, so it is filled anew, once all that it is to hold is in the cache.
+publish: environment ## what dvc.lock pins of the models, into data/published: seconds
+	$(BIN)/python -m dvc fetch --remote published
+	rm -rf data/published
+	$(BIN)/python -m dvc push --remote published
+
+experiments: environment ## the README's session of experiments, written down anew: five minutes
+	$(BIN)/python -m tests.experiments
+
+torture: environment ## what the README says of faults, at full length: 50 minutes
+	$(BIN)/python -m pytest tests/torture tests/test_process.py tests/test_studies.py \
+		tests/test_experiments.py --torture -m ""
 
 environment: ## .venv with the versions of requirements.txt: minutes, 6 GB (PYTHON=python3.12 for another than python3)
 	@"$(PYTHON)" .ci/environment.py
 
-.PHONY: help repro test lint study seeds fast bench torture environment
+.PHONY: help repro test lint study seeds fast bench publish experiments torture environment

@@ -45,6 +45,7 @@ _WAYS_TO_END = {signal.SIGINT: 2, signal.SIGTERM: 1, signal.SIGKILL: 1}
 def main() -> None:
     """Bring everything up to date."""
     params = load_params()
+    _require_git()
     _have_stages_use_this_python()
     if "MAKELEVEL" in os.environ:  # make sets it
         end_with(os.getppid())
@@ -58,6 +59,12 @@ def main() -> None:
         _train_side_by_side(children, stale, workers)
     _check(children.run("repro"), "dvc repro")
     forget_finished_trainings()  # where evaluate had nothing to do
+
+
+def _require_git() -> None:
+    """Refuse an archive's folder: DVC needs git, and does not say what to do."""
+    if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
+        raise PipelineError("this folder is in no git repository, which DVC needs; run `git init`")
 
 
 def _have_stages_use_this_python() -> None:

@@ -64,7 +64,6 @@ def _disk(folder: Path, options: str) -> Iterator[None]:
 def test_full_or_read_only_disk(options: str, reason: str, tmp_path: Path) -> None:
     project = Project(tmp_path)
     prepared = project.folder / "data/prepared"
-    prepared.mkdir()
     with _disk(prepared, options):
         result = project.try_run("python", "-m", "stages.prepare_data")
         assert result.returncode == 1

@@ -47,22 +47,36 @@ def test_more_threads_than_cores_are_refused(params: Params) -> None:
 
 
 @pytest.mark.parametrize(
-    ("quota", "cores"),
-    [("150000 100000", 2), ("-1 100000", None), ("100000 100000", 1)],  # CPU microseconds a period
+    ("files", "cores"),  # CPU microseconds, and in how many of the clock
+    [
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "150000", "cpu/cpu.cfs_period_us": "100000"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+    ],
 )
-def test_a_containers_quota_counts_as_its_cores(quota: str, cores: int | None) -> None:
+def test_a_containers_quota_counts_as_its_cores(files: dict[str, str], cores: int | None) -> None:
     """In a mount namespace of its own, where the files of control groups can be others."""
-    quota_us, period_us = quota.split()
     script = (
-        "mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/cpu && cd /sys/fs/cgroup/cpu "
-        f"&& echo {quota_us} > cpu.cfs_quota_us && echo {period_us} > cpu.cfs_period_us "
-        f"&& cd '{ROOT}' && '{sys.executable}' -c "
+        "mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/cpu && cd /sys/fs/cgroup "
+        + "".join(f"&& echo {text} > {name} " for name, text in files.items())
+        + f"&& cd '{ROOT}' && '{sys.executable}' -c "
         "'from stages.core.machine import count_cores; print(count_cores())'"
     )
     run = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True)
     if "unshare" in run.stderr or "mount" in run.stderr:
         pytest.skip("needs the right to make a mount namespace")
-    assert int(run.stdout) == (cores or count_cores())
+    assert int(run.stdout) == min(cores or count_cores(), count_cores())
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+def test_a_process_that_may_use_one_core_counts_one() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert count_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

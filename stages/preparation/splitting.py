@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from stages.core.dataset import Pixels, Split, split_path
-from stages.core.files import write_json, write_tensors
+from stages.core.files import write_json, write_tensors, write_text
 from stages.core.params import DataParams
 from stages.preparation import sources
 
@@ -74,3 +74,6 @@ def write_prepared(folder: Path, splits: list[Split], pixels: Pixels) -> None:
         if path.stem not in {split.name for split in splits}:
             path.unlink()
     write_json(folder / "pixels.json", asdict(pixels))
+    # This one is in git, so that a clone has the folder: `dvc repro --pull` finds it changed and
+    # has it written, where it would take a missing one for pulled.
+    write_text(folder / ".gitignore", "*\n!.gitignore\n")
