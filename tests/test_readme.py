@@ -1,10 +1,13 @@
 """The README says what is so: its numbers, links and commands are checked against their sources."""
 
+import itertools
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
+import networkx
 import pytest
 
 from stages.core.params import load_params
@@ -80,6 +83,19 @@ def test_summaries_are_of_their_records(name: str, tmp_path: Path) -> None:
 def test_readme_lists_the_studies() -> None:
     listed = re.findall(r"(?m)^\| `([a-z-]+)` \| (.*\?) \| \d+ \|$", README)
     assert listed == [(study.name, study.question) for study in STUDIES.values()]
+
+
+def test_diagram_is_what_dvc_draws_without_shortcuts() -> None:
+    dag = subprocess.run(
+        [sys.executable, "-m", "dvc", "dag", "--mermaid"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    names = dict(re.findall(r'(node\d+)\["([\w-]+)"\]', dag))
+    edges = [(names[a], names[b]) for a, b in re.findall(r"(node\d+)-->(node\d+)", dag)]
+    (diagram,) = re.findall(r"```mermaid\n(.*?)```", README, re.DOTALL)
+    chains = [line.split(" --> ") for line in diagram.strip().splitlines()[1:]]
+    drawn = {(a.strip(), b) for chain in chains for a, b in itertools.pairwise(chain)}
+    assert drawn == set(networkx.transitive_reduction(networkx.DiGraph(edges)).edges)
 
 
 @pytest.mark.parametrize("name", ["benchmark", "benchmark-other-machine"])
