@@ -28,7 +28,7 @@ seeds: environment ## SEEDS=5 seeds of each model, and the report with them: 40 
 	$(BIN)/python -m stages.studies seeds --seeds $(SEEDS)
 	$(BIN)/python -m dvc repro
 
-fast: environment ## five seeds by the recipe of three epochs: 7 minutes
+fast: environment ## five seeds by the recipe of four epochs: 10 minutes
 	$(BIN)/python -m stages.studies minute
 
 bench: environment ## what the README says of speed, measured here: 20 minutes

@@ -307,6 +307,22 @@ BAD = [
     ),
     ("models: [ln]", "models: [ln], vary: {data.validation_images: [0, 9]}", "images varies"),
     ("models: [ln]", "models: [ln], vary: {a.b: [1]}, variants: [{a.b: 1}]", "both given"),
+    (
+        "models: [ln]",
+        "models: [ln], vary: {a.b: [1, 2]}, situations: [{when: x, at: 3}]",
+        "situations has at '3'; allowed: 1, 2",
+    ),
+    (
+        "models: [ln]",
+        "models: [ln], situations: [{when: x, readings: true}]",
+        "situations has readings, but the study asks nothing of them",
+    ),
+    (
+        "models: [ln]",
+        "models: [ln], vary: {a.b: [1, 2]}, "
+        "published: {network: n, source: s, axis: x, at: [1, 2], errors: {ln: [3.5]}}",
+        "published.errors has 1 of 'ln'; allowed: one for each value",
+    ),
 ]
 
 

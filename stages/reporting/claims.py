@@ -109,12 +109,17 @@ def in_order(comparison: Comparison) -> tuple[str, str]:
 
 def describe_support(comparison: Comparison) -> str:
     """Add to a difference its interval, if it has one, and how likely it is by chance."""
-    interval = ""
-    if comparison.interval is not None:
-        sign = 1 if comparison.difference > 0 else -1
-        ends = sorted(sign * end for end in (comparison.interval.low, comparison.interval.high))
-        interval = f", 95 % interval {100 * ends[0]:.3f} to {100 * ends[1]:.3f}"
-    return f"{interval} ({_each_p(comparison)})"
+    ends = format_ends(comparison, 3)
+    return f"{f', 95 % interval {ends}' if ends else ''} ({_each_p(comparison)})"
+
+
+def format_ends(comparison: Comparison, digits: int) -> str:
+    """Write the interval of the better one minus the other in points; "" if there is none."""
+    if comparison.interval is None:
+        return ""
+    sign = 1 if comparison.difference > 0 else -1
+    low, high = sorted(sign * end for end in (comparison.interval.low, comparison.interval.high))
+    return f"{100 * low:.{digits}f} to {100 * high:.{digits}f}"
 
 
 def _each_p(comparison: Comparison) -> str:

@@ -126,7 +126,7 @@ def _tell_shown(ahead: str, behind: str, effects: Sequence[Effect], margin: floa
 
 
 def _at(places: Sequence[str], order: Sequence[str], end: str) -> str:
-    """Name ``places`` before a clause: at numbers, where true or false, with anything else.
+    """Name ``places`` before a clause: at numbers, if yes or no, with anything else.
 
     Three numbers or more that follow each other in ``order`` are "at 1 to 4". "" where there is
     but one place, without a name.
@@ -134,8 +134,9 @@ def _at(places: Sequence[str], order: Sequence[str], end: str) -> str:
     if "" in places:
         return ""
     if not all(map(_is_number, places)):
-        kind = "where" if set(places) <= {"true", "false"} else "with"
-        return f"{kind} {_join(places)}{end}"
+        if set(places) == {"yes", "no"}:
+            return f"either way{end}"
+        return f"{'if' if set(places) <= {'yes', 'no'} else 'with'} {_join(places)}{end}"
     runs: list[list[str]] = []
     for place in places:
         if runs and order.index(place) == order.index(runs[-1][-1]) + 1:

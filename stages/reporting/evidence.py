@@ -33,7 +33,8 @@ class Comparison:
     interval: Interval | None
     p_value: float
     needed: int | None  # seeds or images that would show a difference of this size
-    # Of several seeds alone, corrected as the first: of two one-sided tests, of sign flips.
+    # Of several seeds alone, corrected as the first: of two one-sided tests, and of sign flips
+    # where there are enough seeds for them to show any difference.
     p_equivalence: float = 1.0
     p_sign_flips: float | None = None
 
@@ -176,7 +177,7 @@ def compare_family(
             p_value=p_value,
             needed=count_needed_seeds(x, len(pairs)),
             p_equivalence=p_equivalence,
-            p_sign_flips=p_sign_flips,
+            p_sign_flips=p_sign_flips if can_flips_show(len(pairs), len(x)) else None,
         )
         for (first, second, _), x, p_value, p_equivalence, p_sign_flips in zip(
             pairs, differences, p_values, of_equivalence, of_sign_flips, strict=True

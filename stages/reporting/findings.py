@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from stages.core.params import MODELS, Params
+from stages.reporting.advice import Advice, advise
 from stages.reporting.claims import Claim, answer, describe_difference, judge, tell_of_sign_flips
 from stages.reporting.draw import describe_drawing
 from stages.reporting.evidence import Evidence, compare_by_images, weigh
@@ -49,6 +50,7 @@ class Findings:
     of_sign_flips: str  # whether they agree with Student's test, "" without seeds
     shifts: ShiftFindings
     studies: Studies
+    advice: list[Advice]  # which to take in which situation
     of_one_run: str  # what the images alone show of the networks of one run
     example: torch.Tensor  # of how they normalize: activations [4, 4, 2, 2]
     drawing: dict[str, Any]  # what the page's part that reads drawings computes with
@@ -65,9 +67,11 @@ def find(params: Params, results: Results, seeds: Seeds | None, studies: Studies
     """
     failures = find_failures(results, seeds)
     learned = [model for model in MODELS if model not in failures]
-    evidence = weigh(results, seeds, learned, params.report.equivalence_margin / 100)
+    margin = params.report.equivalence_margin / 100
+    evidence = weigh(results, seeds, learned, margin)
     compared = compare_by_images({model: results.guesses[model] for model in learned})
     mistakes = {model: find_mistakes(guesses) for model, guesses in results.guesses.items()}
+    shifts = find_shifts(params, results.shifted, results.test.labels, learned)
     return Findings(
         params=params,
         words=WORDS[params.data.name],
@@ -82,8 +86,9 @@ def find(params: Params, results: Results, seeds: Seeds | None, studies: Studies
         answer=answer(evidence, failures),
         claims=judge(evidence),
         of_sign_flips=tell_of_sign_flips(evidence),
-        shifts=find_shifts(params, results.shifted, results.test.labels, learned),
+        shifts=shifts,
         studies=studies,
+        advice=advise(evidence, shifts, studies, margin),
         of_one_run="; ".join(map(describe_difference, compared)),
         example=read_example(),
         drawing=describe_drawing(results.checkpoints, results.test, WORDS[params.data.name]),

@@ -10,14 +10,20 @@ from pydantic import TypeAdapter
 from stages.core.params import MODELS, Params, ShiftParams
 from stages.core.recipe import Recipe
 from stages.evaluation.shifts import CLEAN, Case, SeededRow, list_cases, list_sets, read_rows
-from stages.reporting.claims import format_p, format_points, format_share, in_order
+from stages.reporting.claims import (
+    format_ends,
+    format_p,
+    format_points,
+    format_share,
+    in_order,
+)
 from stages.reporting.evidence import Comparison, compare_family
 from stages.reporting.inference import correct_for_number, matched_interval, p_of_disagreements
 from stages.studies.declaration import RECORDS
 
 SEEDS_PATH = RECORDS / "seeds.shifts.csv"
-_BATCH = "bn-batch"  # the reading with the statistics of the test batch
-_PAIRS = ("bn", "gn"), ("bn", "ln"), ("gn", "ln"), (_BATCH, "bn")
+BATCH = "bn-batch"  # the reading with the statistics of the test batch
+_PAIRS = ("bn", "gn"), ("bn", "ln"), ("gn", "ln"), (BATCH, "bn")
 _NEAR = 0.01  # a fraction: batches are large enough from where on no accuracy is further off
 
 Pair = tuple[Case, Case]
@@ -31,6 +37,8 @@ class Shift:
     named: str  # with its severity
     axis: str  # what the severity is
     what: str  # a sentence
+    images: str  # what shifted images are
+    images_below: str = ""  # the same of severities below that which changes nothing
     none: float = 0  # the severity that changes nothing
 
 
@@ -39,31 +47,45 @@ SHIFTS = {
         "contrast x {:g}",
         "factor",
         "Contrast: the distance of each pixel from the mean of its image is multiplied.",
+        images="of higher contrast",
+        images_below="of lower contrast",
         none=1,
     ),
     "brightness": Shift(
         "brightness {:+g}",
         "added (black 0, white 1)",
         "Brightness: the same is added to each pixel, where black is 0 and white is 1.",
+        images="brighter",
+        images_below="darker",
     ),
     "noise": Shift(
         "noise of {:g}",
         "deviation (black 0, white 1)",
         "Noise: normal noise of this standard deviation, on the same scale, is added to each "
         "pixel, always with the same draws.",
+        images="noisier",
     ),
     "rotation": Shift(
-        "rotation by {:g}°", "degrees", "Rotation: the image turns counter-clockwise."
+        "rotation by {:g}°",
+        "degrees",
+        "Rotation: the image turns counter-clockwise.",
+        images="rotated",
     ),
     "translation": Shift(
-        "translation by {:g} pixels", "pixels", "Translation: the image moves to the right."
+        "translation by {:g} pixels",
+        "pixels",
+        "Translation: the image moves to the right.",
+        images="moved",
     ),
     "blur": Shift(
         "blur of {:g} pixels",
         "deviation (pixels)",
         "Blur: Gaussian, of this standard deviation.",
+        images="blurred",
     ),
-    "inversion": Shift("inversion", "", "Inversion: black becomes white and white black."),
+    "inversion": Shift(
+        "inversion", "", "Inversion: black becomes white and white black.", images="inverted"
+    ),
 }
 
 
@@ -87,6 +109,13 @@ class Effect:
         return self.place[0].upper() + self.place[1:]
 
     @property
+    def images(self) -> str:
+        """What the shifted images are, in a word or a few."""
+        words = SHIFTS[self.shift]
+        is_below = self.severity < words.none and bool(words.images_below)
+        return words.images_below if is_below else words.images
+
+    @property
     def text(self) -> str:
         """Which reading is better, by how much, and how sure that is."""
         ahead, behind = in_order(self.comparison)
@@ -101,12 +130,8 @@ class Effect:
     @property
     def support(self) -> str:
         """The interval of the difference, if there is one, and its p-value."""
-        interval, p = self.comparison.interval, format_p(self.comparison.p_value)
-        if interval is None:
-            return p
-        sign = 1 if self.comparison.difference >= 0 else -1
-        low, high = sorted(100 * sign * end for end in (interval.low, interval.high))
-        return f"95 % interval {low:.1f} to {high:.1f}, {p}"
+        ends, p = format_ends(self.comparison, 1), format_p(self.comparison.p_value)
+        return f"95 % interval {ends}, {p}" if ends else p
 
 
 @dataclass(frozen=True)
@@ -117,10 +142,12 @@ class ShiftFindings:
     accuracy: dict[Case, float]  # the mean, where there are several seeds
     num_seeds: int  # 1: of one network of each model, compared by its images
     num_tests: int  # that are corrected as one family
+    compared: list[Effect]  # of all pairs of readings, at all shifts and severities
     effects: list[Effect]  # of bn, gn and ln, the largest of each shift, the largest first
     gain: Effect | None  # of bn by the statistics of the test batch, the largest
     loss: Effect | None
     of_batches: str  # how many images that takes, "" if it was not tried
+    enough: int | None  # the same as a number, if any of those tried is enough
 
     @property
     def definitions(self) -> list[str]:
@@ -161,13 +188,14 @@ def find_shifts(
         )
         for (first, second), comparison in zip(pairs, comparisons, strict=True)
     ]
-    by_statistics = [x for x in effects if x.comparison.first == _BATCH and x.comparison.is_shown]
+    by_statistics = [x for x in effects if x.comparison.first == BATCH and x.comparison.is_shown]
     return ShiftFindings(
         params=params.shifts,
         accuracy=accuracy,
         num_seeds=num_seeds,
         num_tests=len(pairs),
-        effects=_largest_of_each_shift([x for x in effects if x.comparison.first != _BATCH]),
+        compared=effects,
+        effects=_largest_of_each_shift([x for x in effects if x.comparison.first != BATCH]),
         gain=max(
             (x for x in by_statistics if x.comparison.difference > 0), key=_size, default=None
         ),
@@ -175,6 +203,7 @@ def find_shifts(
             (x for x in by_statistics if x.comparison.difference < 0), key=_size, default=None
         ),
         of_batches=_tell_of_batches(accuracy) if "bn" in learned else "",
+        enough=_find_enough(accuracy) if "bn" in learned else None,
     )
 
 
@@ -262,28 +291,39 @@ def _size(effect: Effect) -> float:
     return abs(effect.comparison.difference)
 
 
+def _find_enough(accuracy: Mapping[Case, float]) -> int | None:
+    """Return how many clean images bn needs at a time to do without its running statistics."""
+    by_size, running = _read_clean(accuracy)
+    near = {size: abs(share - running) <= _NEAR for size, share in by_size.items()}
+    return next(
+        (size for size in by_size if all(near[other] for other in by_size if other >= size)), None
+    )
+
+
 def _tell_of_batches(accuracy: Mapping[Case, float]) -> str:
-    """Say how many clean images bn needs at a time to do without its running statistics."""
-    clean = {case: x for case, x in accuracy.items() if (case.shift, case.severity) == CLEAN}
-    by_size = {case.batch_size: x for case, x in clean.items() if case.reading == _BATCH}
-    (running,) = (x for case, x in clean.items() if case.reading == "bn")
-    sizes = sorted(size for size in by_size if size is not None)
-    if len(sizes) < 2:
+    """Say how bn does with several numbers of clean images at a time, and which are enough."""
+    by_size, running = _read_clean(accuracy)
+    if len(by_size) < 2:
         return ""
+    sizes = list(by_size)
     first, *others = (f"{_percent(by_size[size])} with {size}" for size in sizes)
     told = ", ".join([f"{first} {'image' if sizes[0] == 1 else 'images'} at a time", *others])
-    enough = [
-        size
-        for size in sizes
-        if all(abs(by_size[other] - running) <= _NEAR for other in sizes if other >= size)
-    ]
+    enough = _find_enough(accuracy)
     until = (
-        f"from {enough[0]} on it stays within {format_points(_NEAR, 0)[:-1]} of the "
+        f"from {enough} on it stays within {format_points(_NEAR, 0)[:-1]} of the "
         f"{_percent(running)} by running statistics"
         if enough
         else f"none of them comes within a point of the {_percent(running)} by running statistics"
     )
     return f"On clean images bn-batch gets {told}; {until}."
+
+
+def _read_clean(accuracy: Mapping[Case, float]) -> tuple[dict[int, float], float]:
+    """Return the accuracies on clean images by the size of the test batch, and by running ones."""
+    clean = {case: x for case, x in accuracy.items() if (case.shift, case.severity) == CLEAN}
+    by_size = {case.batch_size: x for case, x in clean.items() if case.batch_size is not None}
+    (running,) = (x for case, x in clean.items() if case.reading == "bn")
+    return dict(sorted(by_size.items())), running
 
 
 def _percent(share: float) -> str:

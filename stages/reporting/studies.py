@@ -8,7 +8,7 @@ from stages.core.errors import ParamsError
 from stages.core.params import Params
 from stages.reporting.effects import Effect, Pair, Sentence, compare, tell, tell_of_sign_flips
 from stages.reporting.seeds import SEEDS_PATH
-from stages.studies.declaration import Study, read_studies
+from stages.studies.declaration import Published, Situation, Study, read_studies
 from stages.studies.readings import NUM_IMAGES
 from stages.studies.record import read_rows
 from stages.studies.results import Cell, Results, collect
@@ -60,6 +60,8 @@ class Question:
     effects: list[Effect]
     answer: list[Sentence]
     notes: list[str]
+    situations: list[Situation]  # in which people ask it
+    published: Published | None  # what others found
 
     @property
     def has_places(self) -> bool:
@@ -185,7 +187,12 @@ def _answer(
     margin: float,
 ) -> Question:
     study, effects = results.study, compare(pairs, margin)
-    note = study.note if text == study.question else _ABOUT_READINGS
+    is_of_readings = text == study.readings
+    published = None if is_of_readings else study.published
+    below = published and (
+        f"The lower panel is of {published.network}, as published ({published.source})."
+    )
+    note = _ABOUT_READINGS if is_of_readings else study.note
     flips = tell_of_sign_flips(effects)
     return Question(
         study=study,
@@ -196,7 +203,11 @@ def _answer(
         series=series,
         effects=effects,
         answer=tell(effects, margin),
-        notes=[x for x in (note, _count_seeds(series), flips, *tell_of_record(results)) if x],
+        notes=[
+            x for x in (note, below, _count_seeds(series), flips, *tell_of_record(results)) if x
+        ],
+        situations=[one for one in study.situations if one.readings == is_of_readings],
+        published=published,
     )
 
 

@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,12 +15,50 @@ STUDIES_PATH = Path("studies.yaml")
 RECORDS = Path("reports/studies")
 _VALUES = (bool, int, float, str)
 Values = Mapping[str, Any]  # of parameters, by their names as in params.yaml: train.epochs
+_STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Situation(BaseModel):
+    """A situation in which people ask what to take, and where a study answers that."""
+
+    model_config = _STRICT
+
+    when: str = Field(min_length=1)
+    at: bool | int | float | str | None = None
+    readings: bool = False
+
+    @property
+    def place(self) -> str:
+        """The value of what varies, in words; "" if nothing does."""
+        return "" if self.at is None else word_of(self.at)
+
+    @property
+    def text(self) -> str:
+        """The situation in words, with its value."""
+        return self.when.replace("{}", self.place)
+
+
+class Published(BaseModel):
+    """What others found at some of the values: errors in percent by model."""
+
+    model_config = _STRICT
+
+    network: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    axis: str = Field(min_length=1)
+    at: list[bool | int | float | str] = Field(min_length=1)
+    errors: dict[str, list[Annotated[float, Field(ge=0, le=100)]]] = Field(min_length=1)
+
+    @property
+    def places(self) -> list[str]:
+        """The values of what varies, in words."""
+        return list(map(word_of, self.at))
 
 
 class Study(BaseModel):
     """One study; studies.yaml explains its keys at its head."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = _STRICT
 
     name: str = Field(
         pattern="^[a-z0-9]+(-[a-z0-9]+)*$", description="a name of lower case letters and hyphens"
@@ -37,6 +75,8 @@ class Study(BaseModel):
     note: str = Field("", description="a sentence or two")
     readings: str = Field("", description="a question, of how the networks of bn are evaluated")
     shifts: bool = Field(False, description="true or false")
+    situations: list[Situation] = Field([], description="a list of when, at and readings each")
+    published: Published | None = Field(None, description="network, source, axis, at and errors")
 
     @model_validator(mode="after")
     def _can_be_planned(self) -> "Study":
@@ -55,7 +95,31 @@ class Study(BaseModel):
         _refuse_repeated(self.each_variant, "vary" if self.vary else "variants")
         if any("data.validation_images" in values for values in self.each_variant):
             raise ValueError("data.validation_images varies; allowed: under set or in a recipe")
+        self._check_places()
         return self
+
+    def _check_places(self) -> None:
+        """Refuse situations and published errors at places that the study does not compare."""
+        places = list(map(word_of, next(iter(self.vary.values()), [])))
+        allowed = f"allowed: {', '.join(places)}" if places else "but nothing varies"
+        for one in self.situations:
+            if one.place not in (places or [""]):
+                raise ValueError(f"situations has at {reprlib.repr(one.place)}; {allowed}")
+            if self.variants or self.compare == "values":
+                raise ValueError("situations are given; allowed: where models are compared")
+            if one.readings and not self.readings:
+                raise ValueError("situations has readings, but the study asks nothing of them")
+        if self.published is None:
+            return
+        for place in self.published.places:
+            if place not in places:
+                raise ValueError(f"published.at has {reprlib.repr(place)}; {allowed}")
+        for model, errors in self.published.errors.items():
+            if model not in self.models or len(errors) != len(self.published.at):
+                raise ValueError(
+                    f"published.errors has {len(errors)} of {reprlib.repr(model)}; allowed: one "
+                    "for each value of published.at, of models of the study"
+                )
 
     @property
     def each_variant(self) -> list[Values]:
@@ -95,6 +159,11 @@ def check_values(values: Values) -> None:
 def text_of(value: object) -> str:
     """Write a parameter's value as YAML does."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def word_of(value: object) -> str:
+    """Write a value of what varies for readers."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _refuse_repeated(values: Sequence[object], key: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from stages.studies.declaration import Values, text_of
+from stages.studies.declaration import Values, text_of, word_of
 from stages.studies.results import Cell, Results
 
 
@@ -61,7 +61,7 @@ def axis_of(results: Results) -> str:
 def name_value(variant: Values, vary: Values) -> str:
     """Return a variant in words: what is on the axis, or all that it sets."""
     if vary:
-        return text_of(variant[next(iter(vary))])
+        return word_of(variant[next(iter(vary))])
     shown = (f"{_short(key)} {text_of(value)}" for key, value in variant.items())
     return ", ".join(shown) or "base"
 

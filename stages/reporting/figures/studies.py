@@ -19,6 +19,7 @@ from stages.reporting.figures.style import (
 )
 from stages.reporting.inference import mean_interval
 from stages.reporting.studies import Question, Series
+from stages.studies.declaration import Published
 from stages.studies.results import CHANCE
 
 _SPREAD = 0.2  # of the distance of two places: over it the series stand side by side
@@ -34,9 +35,14 @@ def draw_answer(question: Question) -> Figure:
 
     At each value of what varies, evenly spaced; at each model, if nothing does. A cross marks
     where trainings diverged; there, the spread of the others says nothing, and is left out.
+    Below stands what others found, where the study tells.
     """
     with figure_style():
-        figure, axes = subplots(6.4, 4.2)
+        if question.published is None:
+            figure, axes = subplots(6.4, 4.2)
+        else:
+            figure, (axes, below) = subplots(6.4, 6.6, rows=2)
+            _draw_published(below, question.published, question.places)
         axes.set_yscale("log")
         if question.axis:
             _draw_lines(axes, question.series, question.places)
@@ -48,8 +54,9 @@ def draw_answer(question: Question) -> Figure:
             xlabel=question.axis or "normalization",
             ylabel="error (% of the images), logarithmic",
         )
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="best")
+        if handles := axes.get_legend_handles_labels()[0]:
+            # Not within the axes, where lines often cross them.
+            figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure
 
 
@@ -105,8 +112,20 @@ def _draw_spread(axes: Axes, series: Series, place: int, x: float) -> None:
     error = _mean_error(series, place)
     axes.plot(x, error, **_CROSS)
     if len(cell.diverged) < len(cell.rows):
-        share = f" {len(cell.diverged)} of {len(cell.rows)}"
-        axes.annotate(share, (x, error), (4, -4), textcoords="offset points", fontsize=9)
+        share = f"{len(cell.diverged)} of {len(cell.rows)}"
+        look = {"fontsize": 8, "ha": "center", "va": "top", "textcoords": "offset points"}
+        axes.annotate(share, (x, error), (0, -8), **look)
+
+
+def _draw_published(axes: Axes, published: Published, places: Sequence[str]) -> None:
+    """Draw what others found, at the same values as above."""
+    for model, errors in published.errors.items():
+        at = [places.index(place) for place in published.places]
+        axes.plot(at, errors, color=COLOURS[model], marker=MARKERS[model], label=model)
+    axes.set_xticks(range(len(places)), places)
+    axes.set_xlim(-0.5, len(places) - 0.5)
+    axes.set(title=published.network, xlabel=published.axis, ylabel="error (% of the images)")
+    axes.legend()
 
 
 def _limit_errors(axes: Axes, series: Sequence[Series]) -> None:

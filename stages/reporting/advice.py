@@ -1,0 +1,173 @@
+"""Which one to take in which situation, as far as the effects show it."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from stages.reporting.claims import (
+    equal_within,
+    format_ends,
+    format_p,
+    format_points,
+    format_share,
+    in_order,
+)
+from stages.reporting.evidence import Comparison, Evidence
+from stages.reporting.shifts import BATCH, ShiftFindings
+from stages.reporting.studies import Question, Studies
+from stages.studies.declaration import Situation
+
+_READINGS = {  # of bn, where one of them is to be taken
+    **dict.fromkeys(("running", "bn"), "bn by its running averages"),
+    **dict.fromkeys(("batch", BATCH), "bn by the statistics of the test batch"),
+    "recomputed": "bn by recomputed statistics",
+}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A row of the table: what to take in a situation, how sure that is, and what shows it."""
+
+    situation: str
+    take: str
+    support: str
+    study: str
+    id: str  # of the section on the page that tells more
+
+
+@dataclass(frozen=True)
+class Contest:
+    """How two compare in a situation, or at one place of it."""
+
+    comparison: Comparison
+    accuracy: Mapping[str, float]  # of both, fractions
+    place: str = ""  # in words, where a situation has several
+
+    @property
+    def size(self) -> float:
+        """The difference, whichever is better: a fraction."""
+        return abs(self.comparison.difference)
+
+    @property
+    def text(self) -> str:
+        """How good both are, the better one first, how far apart, and how sure that is."""
+        ahead, behind = in_order(self.comparison)
+        shares = f"{ahead} {self._share(ahead)}, {behind} {self._share(behind)}"
+        ends = format_ends(self.comparison, 2)
+        support = ", ".join(filter(None, (ends, format_p(self.comparison.p_value))))
+        place = f"{self.place}: " if self.place else ""
+        return f"{place}{shares}: {format_points(self.size)} ({support})"
+
+    def _share(self, name: str) -> str:
+        return format_share(self.accuracy[name])
+
+
+def advise(
+    evidence: Evidence, shifts: ShiftFindings, studies: Studies, margin: float
+) -> list[Advice]:
+    """Say what to take in each situation of which there are recorded seeds.
+
+    One run of each model advises nothing: it tells of these networks alone. ``margin`` is the
+    fraction within which two count as equal.
+    """
+    return [
+        *_advise_as_usual(evidence),
+        *(
+            _advise_by_study(question, situation, margin)
+            for question in studies.questions
+            for situation in question.situations
+            if question.effects
+        ),
+        *_advise_on_shifted(shifts, margin),
+    ]
+
+
+def _advise_as_usual(evidence: Evidence) -> Iterator[Advice]:
+    if evidence.num_seeds and evidence.by_accuracy:
+        contests = [Contest(x, evidence.test_accuracy) for x in evidence.by_accuracy]
+        best, support = choose(contests, evidence.margin)
+        situation = "all is as in params.yaml"
+        yield Advice(situation, _any_of(best), support, "seeds", "claims")
+
+
+def _advise_by_study(question: Question, situation: Situation, margin: float) -> Advice:
+    contests, diverged = [], set()
+    for effect in question.effects:
+        pair = effect.pair
+        if pair.place not in ("", situation.place):
+            continue
+        if effect.comparison is None:
+            diverged |= {pair.first, pair.second}
+        else:
+            accuracy = {
+                pair.first: mean(pair.of_first.values()),
+                pair.second: mean(pair.of_second.values()),
+            }
+            contests.append(Contest(effect.comparison, accuracy))
+    best, support = choose(contests, margin, diverged)
+    take = _any_of([_READINGS[x] for x in best] if situation.readings else best)
+    study = question.study.name
+    return Advice(situation.text, take, support, study, question.name)
+
+
+def _advise_on_shifted(shifts: ShiftFindings, margin: float) -> Iterator[Advice]:
+    """Advise on shifted test images: among bn, gn and ln, and how to evaluate a given bn."""
+    if shifts.num_seeds < 2:
+        return
+    for best, kinds, support in _choose_by_kind(shifts, margin, of_bn_alone=False):
+        situation = f"my test images are {kinds}"
+        yield Advice(situation, _any_of(best), support, "seeds", "shifts")
+    for best, kinds, support in _choose_by_kind(shifts, margin, of_bn_alone=True):
+        situation = f"bn is trained already, and my test images are {kinds}"
+        take = _any_of([_READINGS[x] for x in best])
+        if best == [BATCH] and shifts.enough is not None:
+            take += f", of {shifts.enough} images or more"
+        yield Advice(situation, take, support, "seeds", "shifts")
+
+
+def _choose_by_kind(
+    shifts: ShiftFindings, margin: float, of_bn_alone: bool
+) -> Iterator[tuple[list[str], str, str]]:
+    """Choose for each kind of shift; yield what is chosen, for which kinds, and what supports it.
+
+    What is worse at any severity of a kind is not chosen for it. Kinds of which the same is
+    chosen go together.
+    """
+    by_kind: dict[str, list[Contest]] = {}
+    for effect in shifts.compared:
+        if (effect.comparison.first == BATCH) == of_bn_alone:
+            contest = Contest(effect.comparison, effect.accuracy, effect.place)
+            by_kind.setdefault(effect.images, []).append(contest)
+    alike: dict[tuple[str, ...], dict[str, str]] = {}
+    for kind, contests in by_kind.items():
+        best, support = choose(contests, margin)
+        alike.setdefault(tuple(best), {})[kind] = support
+    for chosen, supports in alike.items():
+        yield list(chosen), _any_of(list(supports)), "; ".join(dict.fromkeys(supports.values()))
+
+
+def choose(
+    contests: Sequence[Contest], margin: float, diverged: Collection[str] = ()
+) -> tuple[list[str], str]:
+    """Return those than which no other is shown to be better, and what supports that.
+
+    None of them where no difference is shown, unless all are equal within ``margin``; nor where
+    each is worse than another at some place. Those that ``diverged`` are never chosen.
+    """
+    if not contests:
+        return [], "all diverged with every seed"
+    names = dict.fromkeys(x for of in contests for x in (of.comparison.first, of.comparison.second))
+    shown = [x for x in contests if x.comparison.is_shown]
+    if shown:
+        behind = {in_order(x.comparison)[1] for x in shown} | set(diverged)
+        return [x for x in names if x not in behind], max(shown, key=lambda x: x.size).text
+    if all(x.comparison.is_equal for x in contests):
+        return [x for x in names if x not in diverged], equal_within(margin)
+    return [], "no difference is shown"
+
+
+def _any_of(words: Sequence[str]) -> str:
+    """List ``words`` with commas, and "or" before the last."""
+    if not words:
+        return "not settled"
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
