@@ -1,4 +1,4 @@
-"""The pipeline: four stages, and a package for each thing that they stand on.
+"""The pipeline: four stages, and the packages they build on.
 
 Stages: prepare_data, train, evaluate, report. Each runs as ``python -m stages.<stage>``, and the
 whole pipeline as ``python -m stages``. CONTRIBUTING.md has a map.
@@ -8,10 +8,12 @@ import os
 import sys
 from importlib.util import find_spec
 
-# By these settings libraries choose other kernels, and so other last digits.
-for _name in [x for x in os.environ if x.startswith(("ATEN_", "DNNL_", "MKL_", "ONEDNN_"))]:
+# Settings by which libraries choose other kernels, and so give other last digits.
+_KERNEL_CHOICES = ("ATEN_", "CUBLAS_", "CUDNN_", "DNNL_", "MKL_", "NVIDIA_TF32_", "ONEDNN_")
+for _name in [x for x in os.environ if x.startswith(_KERNEL_CHOICES)]:
     del os.environ[_name]
-# Threads that wait for one another sleep: spinning, they take the core that the last one needs.
+os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # the only way to the same bits on every run
+# Threads that wait for one another sleep: spinning, they would take the core the last one needs.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 if sys.argv[0] == "-m":  # Python is about to run a stage: be ready before its slow imports

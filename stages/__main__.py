@@ -68,7 +68,7 @@ def _require_git() -> None:
 
 
 def _have_stages_use_this_python() -> None:
-    """Have DVC find this Python where dvc.yaml says `python`."""
+    """Make `python` in dvc.yaml mean this Python."""
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
@@ -104,7 +104,7 @@ def _check(status: int, what: str) -> None:
 
 
 def _stale_trainings() -> list[str]:
-    """Return the models whose training is not up to date."""
+    """Return the models whose training is out of date."""
     stages = {f"train-{model}": model for model in MODELS}
     command = [*dvc_command(), "--wait-for-lock", "status", "--json", *stages]
     status = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -114,7 +114,7 @@ def _stale_trainings() -> list[str]:
 
 
 def _train_side_by_side(children: "_Children", models: list[str], workers: int) -> None:
-    """Train ``models``, ``workers`` at once; the others go on when one fails."""
+    """Train ``models``, ``workers`` at once; if one fails, the others continue."""
     print(f"training {', '.join(models)}, {workers} at once", flush=True)
     with ThreadPoolExecutor(workers) as pool:
         jobs = {

@@ -20,7 +20,7 @@ from stages.model.scoring import compute_logits
 
 
 def main() -> None:
-    """Write what is measured of each model, and the joined history."""
+    """Write the measurements of each model, and the joined history."""
     params = load_params()
     device = set_up_machine(params.train)
     dataset, test = read_dataset(), read_split("test")

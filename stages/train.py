@@ -13,7 +13,7 @@ from stages.training.progress import Progress
 
 
 def main(model: str) -> None:
-    """Train ``model`` (bn, gn or ln); go on where a training of the same inputs was stopped."""
+    """Train ``model`` (bn, gn or ln); resume a stopped training of the same inputs."""
     params = load_params()
     device = set_up_machine(params.train)
     dataset = read_dataset()

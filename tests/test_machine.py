@@ -13,12 +13,14 @@ from stages.core.machine import count_cores, count_workers, describe_processor, 
 from stages.core.params import Params
 from tests.conftest import ROOT, Project, change
 
-# Each makes a library take other kernels than it would by itself.
+# Each makes a library choose other kernels than it would by itself.
 KERNELS = {
     "ATEN_CPU_CAPABILITY": "default",
     "ONEDNN_MAX_CPU_ISA": "SSE41",
     "DNNL_MAX_CPU_ISA": "SSE41",
     "MKL_CBWR": "COMPATIBLE",
+    "CUBLAS_WORKSPACE_CONFIG": ":0:0",
+    "NVIDIA_TF32_OVERRIDE": "1",
 }
 
 

@@ -14,7 +14,7 @@ REMEDY = "run `dvc repro prepare-data`"
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one purpose: "train", "validation" or "test".
+    """The images of one split, called "train", "validation" or "test".
 
     images: uint8 [N, 1, 28, 28], grey values of 0 to 255; labels: uint8 [N], 0 to 9.
     """
@@ -30,13 +30,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Mean and standard deviation of the training images' pixels, on a scale of 0 to 1."""
+    """Mean and standard deviation of the training images' pixels, scaled to 0 to 1."""
 
     mean: float
     std: float
 
     def standardize(self, images: torch.Tensor) -> torch.Tensor:
-        """Shift and scale float ``images`` of 0 to 1, in place, to mean 0 and deviation 1."""
+        """Standardize float ``images`` of 0 to 1 in place, to mean 0 and standard deviation 1."""
         return images.sub_(self.mean).div_(self.std)
 
 
@@ -47,9 +47,9 @@ def to_floats(images: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a training needs: images to learn from, and images to follow it by.
+    """What a training needs: images to learn from, and images to score it on after each epoch.
 
-    ``followed`` is the validation split where images were held out, else the test split.
+    ``followed`` is the validation split if images were held out, otherwise the test split.
     """
 
     train: Split
@@ -58,10 +58,10 @@ class Dataset:
 
 
 def read_dataset(folder: Path = PREPARED) -> Dataset:
-    """Read the training images, the images to follow and the statistics.
+    """Read the training images, the images each epoch is scored on, and the pixel statistics.
 
     Raises:
-        PipelineError: a file is missing, damaged, or holds something else.
+        PipelineError: a file is missing, damaged or of another kind.
     """
     is_held_out = split_path(folder, "validation").exists()
     pixels_path = folder / "pixels.json"
@@ -74,7 +74,7 @@ def read_split(name: str, folder: Path = PREPARED) -> Split:
     """Read one split.
 
     Raises:
-        PipelineError: its file is missing, damaged, or holds something else.
+        PipelineError: its file is missing, damaged or of another kind.
     """
     path = split_path(folder, name)
     tensors, metadata = read_tensors(path, REMEDY)
@@ -91,10 +91,10 @@ def split_path(folder: Path, name: str) -> Path:
 
 
 def parse_pixels(path: Path, values: object, remedy: str) -> Pixels:
-    """Return the statistics that ``path`` holds as ``values``.
+    """Return ``values``, read from ``path``, as statistics.
 
     Raises:
-        PipelineError: they are something else.
+        PipelineError: they are not statistics.
     """
     if not (
         isinstance(values, dict)

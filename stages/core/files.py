@@ -1,4 +1,4 @@
-"""Whole files, read and written: nobody sees half of one, or one of the wrong kind."""
+"""Read and write whole files: nobody sees half a file, or one of the wrong kind."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ import torch
 from stages.core.errors import PipelineError
 from stages.core.process import interrupts_held
 
-# The one metadata key of a safetensors file: with two, their order differs from run to run.
+# The only metadata key of a safetensors file: with two, their order would vary between runs.
 METADATA_KEY = "metadata"
 
 
@@ -61,7 +61,7 @@ def write_tensors(
 
 
 def read_bytes(path: Path, remedy: str) -> bytes:
-    """Read ``path``; ``remedy`` says what to do where it is missing.
+    """Read ``path``; ``remedy`` tells the user what to do if it is missing.
 
     Raises:
         PipelineError: it is missing or cannot be read.
@@ -78,7 +78,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        PipelineError: the file is missing or holds something else.
+        PipelineError: the file is missing or of another kind.
     """
     try:
         content = json.loads(read_bytes(path, remedy))
@@ -93,7 +93,7 @@ def read_tensors(path: Path, remedy: str) -> tuple[dict[str, torch.Tensor], dict
     """Read the tensors and the metadata that ``write_tensors`` wrote.
 
     Raises:
-        PipelineError: the file is missing, truncated or another's.
+        PipelineError: the file is missing, truncated or of another kind.
     """
     content = read_bytes(path, remedy)
     try:

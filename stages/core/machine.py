@@ -1,4 +1,4 @@
-"""The machine set up for a training: device, threads, memory, and the same bits each time."""
+"""Set up the machine for a training: device, threads, memory, and the same bits each time."""
 
 import ctypes
 import platform
@@ -22,8 +22,8 @@ def set_up_machine(params: TrainParams) -> torch.device:
     """Set threads, determinism and memory for this process, and return its device.
 
     Raises:
-        PipelineError: this machine lacks ``params.device`` or has fewer cores than
-            ``params.threads``, which would wait for one another at every operation.
+        PipelineError: this machine lacks ``params.device``, or has fewer cores than
+            ``params.threads``: the threads would wait for one another at every operation.
     """
     if params.threads > count_cores():
         raise PipelineError(
@@ -35,6 +35,7 @@ def set_up_machine(params: TrainParams) -> torch.device:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # nothing reads it
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # of 10 bits: CPUs compute with 23
     _keep_freed_memory()
     return _choose_device(params.device)
 
@@ -52,9 +53,9 @@ def _choose_device(name: str) -> torch.device:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc reuse the memory of freed activations instead of returning it at each step.
+    """Let glibc reuse the memory of freed activations instead of returning it at each step.
 
-    Activations have a few MB; by default glibc may map and unmap such blocks each time, and
+    Activations take a few MB; by default glibc may map and unmap such blocks each time, and
     the page faults then cost up to a third of a step.
     """
     if sys.platform == "linux":
@@ -65,9 +66,9 @@ def _keep_freed_memory() -> None:
 
 
 def describe_training(device: torch.device) -> dict[str, str]:
-    """Return what of machine and software decides the bits of a training on ``device``."""
+    """Return the facts of machine and software that decide the bits of a training on ``device``."""
     return {
-        "device": device.type,
+        "device": _describe_device(device),
         "processor": describe_processor(),
         "CPU instructions": torch.backends.cpu.get_cpu_capability(),
         "Python": ".".join(platform.python_version_tuple()[:2]),
@@ -76,16 +77,21 @@ def describe_training(device: torch.device) -> dict[str, str]:
 
 
 def describe_type(device: torch.device) -> str:
-    """Return the machine's type in one line: what of ``describe_training`` is no software."""
+    """Return the machine's type in one line: ``describe_training`` without the software."""
     facts = describe_training(device)
     names = [facts["processor"], facts["CPU instructions"]]
     return ", ".join(names if device.type == "cpu" else [*names, facts["device"]])
 
 
-def describe_processor() -> str:
-    """Return the processor's name, with its family and model, which those of one name differ in.
+def _describe_device(device: torch.device) -> str:
+    return f"cuda, {torch.cuda.get_device_name()}" if device.type == "cuda" else device.type
 
-    They decide its caches and units, by which oneDNN and MKL choose the order of their sums.
+
+def describe_processor() -> str:
+    """Return the processor's name, family and model; CPUs sold under one name can differ in both.
+
+    Family and model decide a CPU's caches and units, and so the order in which oneDNN and MKL
+    add up.
     """
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
@@ -99,9 +105,9 @@ def describe_processor() -> str:
 def count_workers(params: TrainParams, trainings: int) -> int:
     """Return how many of ``trainings``, of ``params.threads`` threads each, run at once.
 
-    As many as the cores have room for. Trainings of one thread may outnumber the cores by less
-    than two to one: they share them without loss, and no core idles while the last one runs.
-    Threads of several trainings on one core wait for one another at every operation.
+    As many as fit on the cores. There may be more trainings of one thread than cores, up to
+    twice as many: they share the cores without loss, and no core idles while the last one runs.
+    With more threads each, they would wait for one another at every operation.
     """
     room = max(1, count_cores() // params.threads)
     if params.threads == 1 and room < trainings < 2 * room:

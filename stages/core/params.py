@@ -25,7 +25,7 @@ PARAMS_PATH = Path("params.yaml")
 DataName = Literal["mnist", "fashion-mnist", "kmnist"]
 _NONE = object()  # no value equals it
 MODELS = {"bn": "batch", "gn": "group", "ln": "layer"}  # name: normalization
-# Of studies alone; each takes the parameters of models.ln.
+# Models of studies only; each takes the parameters of models.ln.
 STUDY_MODELS = {"instance": "instance", "channels": "channels", "none": "none"}
 
 
@@ -34,10 +34,10 @@ class _Section(BaseModel):
 
 
 def _number(low: float, high: float, what: str, neutral: float | None = None) -> Any:  # noqa: ANN401
-    """Require a number in [low, high]; an error says that this and ``what`` is allowed.
+    """Require a number in [low, high]; the error names this range, and ``what`` else is allowed.
 
-    A parameter that is added once tables are recorded has a ``neutral`` value, with which every
-    training is what it was before.
+    A parameter added after the first studies were recorded has a ``neutral`` value, with which
+    every training is what it was before.
     """
     extra = None if neutral is None else _neutral(neutral)
     return Field(
@@ -114,7 +114,7 @@ class TrainParams(_Section):
 
 
 class ModelParams(_Section):
-    """What one model has for itself."""
+    """The parameters that each model has for itself."""
 
     learning_rate: float = _number(1e-6, 10, "the peak of the one-cycle schedule")
     l1: float = _number(0, 1, "factor of the sum of absolute convolution weights in the loss")
@@ -150,7 +150,7 @@ class ModelsParams(_Section):
 
 
 class ShiftParams(_Section):
-    """How evaluate changes the test images, the mildest first; [] leaves a shift out."""
+    """How evaluate changes the test images, mildest first; [] leaves a shift out."""
 
     contrast: list[float] = _numbers(0, 2, "factors of each pixel's distance from the mean")
     brightness: list[float] = _numbers(-1, 1, "added to pixels of 0 to 1")
@@ -226,7 +226,7 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
 
 
 def validate(kind: type[S], content: Any, source: str) -> S:  # noqa: ANN401
-    """Check ``content``, what a YAML parser made of ``source``, as a whole ``kind``.
+    """Validate ``content``, parsed from the YAML file ``source``, as a ``kind``.
 
     Raises:
         ParamsError: a key is unknown, missing, of the wrong type or out of range.
@@ -239,12 +239,12 @@ def validate(kind: type[S], content: Any, source: str) -> S:  # noqa: ANN401
 
 def _first_line(error: ValidationError, kind: type[BaseModel]) -> str:
     """Say which key of ``kind`` is at fault, its value, and what is allowed."""
-    # A misspelt key is also a missing one: the unknown key is the one to name.
+    # A misspelt key is also a missing one; the misspelt one is what the user must see.
     first, *others = sorted(
         error.errors(include_url=False, include_context=False),
         key=lambda fault: fault["type"] not in ("extra_forbidden", "invalid_key"),
     )
-    # reprlib bounds what a hostile file can make of its keys and values, and keeps it one line.
+    # reprlib keeps the keys and values of a hostile file short, and on one line.
     parts = [str(part) for part in first["loc"] if part != "[key]"]
     key = ".".join(
         part if re.fullmatch(r"\w{1,40}", part) else reprlib.repr(part) for part in parts
@@ -276,7 +276,7 @@ def _section(location: tuple[int | str, ...], kind: type[BaseModel]) -> type[Bas
 
 def _allowed(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
     section = _section(location, kind)
-    # Of a list, what is allowed stands with its key, which comes before a place in it.
+    # For an item of a list, the allowed range belongs to the list's key.
     named = [section.model_fields[str(key)] for key in location if str(key) in section.model_fields]
     if not named or named[-1].description is None:
         return "the keys " + ", ".join(section.model_fields)
@@ -291,7 +291,7 @@ def _known_keys(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
 
 
 def decisive(section: _Section) -> dict[str, Any]:
-    """Return the parameters of ``section`` but those that have their neutral value."""
+    """Return the parameters of ``section`` without those at their neutral value."""
     kept = {}
     for name, field in type(section).model_fields.items():
         value, extra = getattr(section, name), field.json_schema_extra
@@ -303,7 +303,7 @@ def decisive(section: _Section) -> dict[str, Any]:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested dictionaries by their dotted keys."""
+    """Return the leaves of nested dictionaries, by dotted key."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):

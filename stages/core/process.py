@@ -1,4 +1,4 @@
-"""A stage as a process: one-line errors, a single writer, an end with its parent."""
+"""A stage as a process: one-line errors, one writer at a time, and no life after its parent."""
 
 import argparse
 import os
@@ -23,7 +23,7 @@ _OUT_OF_MEMORY = re.compile("out of memory|not enough memory|allocate memory|bad
 
 
 def prepare_process() -> None:
-    """Have Ctrl-C end this process from now on, and the end of the `dvc` that started it.
+    """From now on, end this process at Ctrl-C, or when the `dvc` that started it ends.
 
     A library that is being imported may swallow a KeyboardInterrupt. A killed `dvc` leaves its
     stages running, and the next `dvc repro` would write beside them.
@@ -34,10 +34,10 @@ def prepare_process() -> None:
 
 
 def run_as_command(stage: str, main: Callable[[], None]) -> NoReturn:
-    """Run ``main`` as ``stage`` (its name in dvc.yaml) and leave the process with its status.
+    """Run ``main`` as ``stage`` (its name in dvc.yaml) and exit with its status.
 
-    0: done. 1: an input or the machine is at fault. 2: params.yaml is. 130: interrupted. Each
-    but the first comes with one line on standard error.
+    0: done. 1: an input or the machine is at fault. 2: params.yaml is. 130: interrupted. All
+    but 0 come with one line on standard error.
     """
     on_interrupt(lambda *_: leave_at_once(INTERRUPTED, f"{stage}: interrupted"))
     try:
@@ -54,7 +54,7 @@ def run_as_command(stage: str, main: Callable[[], None]) -> NoReturn:
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Python's own, but a wrong command line gets one line too."""
+    """Python's own, but with one line for a wrong command line."""
 
     def error(self, message: str) -> NoReturn:
         """Leave with ``message``."""
@@ -62,14 +62,14 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def on_interrupt(handler: Callable[[int, FrameType | None], object]) -> None:
-    """Have ``handler`` called at Ctrl-C, unless a shell has its background job ignore it."""
+    """Call ``handler`` at Ctrl-C, unless a shell made this background job ignore it."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Have Ctrl-C wait for the end of the block."""
+    """Delay Ctrl-C until the end of the block."""
     if threading.current_thread() is not threading.main_thread():  # no other gets signals
         yield
         return
@@ -85,10 +85,10 @@ def interrupts_held() -> Iterator[None]:
 
 @contextmanager
 def memory_errors_named() -> Iterator[None]:
-    """Say in one line that there is too little memory, for which torch has many errors.
+    """Turn torch's many errors about too little memory into one line.
 
     Raises:
-        PipelineError: there is.
+        PipelineError: memory ran out.
     """
     try:
         yield
@@ -101,18 +101,18 @@ def memory_errors_named() -> Iterator[None]:
 
 
 def end_with(parent: int) -> None:
-    """End this process when the one with the PID ``parent``, which started it, is gone."""
+    """End this process once its parent, whose PID is ``parent``, is gone."""
     threading.Thread(target=_await_end_of, args=(parent,), daemon=True).start()
 
 
 def dvc_command() -> list[str]:
-    """Return the command `dvc`, but of one that ends with this process, and so do its stages."""
+    """Return a `dvc` command that ends with this process, together with its stages."""
     code = f"from {__name__} import _run_dvc; _run_dvc({os.getpid()})"
     return [sys.executable, "-c", code]
 
 
 def leave_at_once(status: int, line: str) -> NoReturn:
-    """End this process with ``line``, from wherever it is: no exception that may be lost."""
+    """End this process with ``line`` from anywhere; an exception might be swallowed."""
     with suppress(OSError):  # its reader may have gone with the process that started this one
         os.write(2, f"{os.linesep * os.isatty(2)}{line}\n".encode())  # below a progress bar
     os._exit(status)
@@ -144,7 +144,7 @@ def _only_writer(stage: str) -> Iterator[None]:
 def _dvc() -> int:
     """Return the PID of the `dvc` that started this process; 0 if it is gone already.
 
-    It starts its stages in its own process group: a parent of another has adopted this one.
+    DVC's stages are in its process group; a parent in another group has adopted this one.
     """
     parent = os.getppid()
     with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""All that decides a training: one frozen value, from params.yaml to the checkpoint."""
+"""Everything that decides a training, in one frozen value from params.yaml to the checkpoint."""
 
 import hashlib
 import json
@@ -18,9 +18,9 @@ from stages.core.params import (
 
 @dataclass(frozen=True)
 class Recipe:
-    """All parameters of the training of one model; ``own`` are those the others do not share.
+    """All parameters of one model's training; ``own`` are those that this model has for itself.
 
-    Together with the raw data, the code, and what ``machine.describe_training`` names, they
+    Together with the raw data, the code and the facts of ``machine.describe_training``, they
     decide every bit of the result.
     """
 
@@ -42,11 +42,11 @@ class Recipe:
 
     @property
     def followed_split(self) -> str:
-        """The split that each epoch is scored on: the held-out images where there are any."""
+        """The split that each epoch is scored on: the held-out images, if there are any."""
         return "validation" if self.data.validation_images > 0 else "test"
 
     def describe(self) -> dict[str, Any]:
-        """Return what a checkpoint says of its training."""
+        """Return what a checkpoint says about its training."""
         return {
             "model": self.model,
             "normalization": self.normalization,
@@ -57,10 +57,10 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """A name for what makes two trainings comparable: all but seed and machine.
+        """The digest of all parameters but the seed: trainings that share it can be compared.
 
-        It begins with a letter: a spreadsheet takes 79665e60 for a number. A parameter added
-        later is left out while it has its neutral value, so that recorded rows stay valid.
+        It begins with a letter, since a spreadsheet takes 79665e60 for a number. A parameter
+        added later is left out at its neutral value, so that recorded rows stay valid.
         """
         train = decisive(self.train)
         for key in ("seed", "threads", "device"):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-MAX_BYTES = 64 * 1024  # params.yaml has 3 KB; the bound keeps hostile files from costing time
+MAX_BYTES = 64 * 1024  # params.yaml has 3 KB; the bound keeps hostile files from taking long
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,7 +41,7 @@ def load_yaml(content: bytes) -> Any:  # noqa: ANN401
     """Parse ``content``, UTF-8 YAML of at most 64 KiB.
 
     Raises:
-        ValueError: it is too long, no YAML, or repeats a key; the message is one line.
+        ValueError: it is too long, is not YAML, or repeats a key; the message is one line.
     """
     if len(content) > MAX_BYTES:
         raise ValueError(f"it has {len(content)} bytes; at most {MAX_BYTES} are read")

@@ -1,4 +1,4 @@
-"""Files of the pipeline, checked as they are read: what does not fit gets one line."""
+"""Files of the pipeline, checked as they are read: one that does not fit gets one line."""
 
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def check(kind: TypeAdapter[T], content: Any, path: Path, what: str, remedy: str) -> T:  # noqa: ANN401
-    """Return ``content``, read from ``path``, as ``kind``, of which ``what`` is the name.
+    """Return ``content``, read from ``path``, as a ``kind``, which errors call ``what``.
 
     Raises:
-        PipelineError: it is something else.
+        PipelineError: it is not of this kind.
     """
     try:
         return kind.validate_python(content)

@@ -1,7 +1,7 @@
 """Images as they look after a shift: duller, brighter, noisier, turned, moved, blurred, inverted.
 
 Each function takes images [N, 1, H, W], float32 of 0 (black) to 1 (white), which it may change, and
-returns them shifted. What goes beyond is clipped, and rounded to the 256 grey values of the files.
+returns them shifted, clipped to 0 to 1, and rounded to the 256 grey values of image files.
 """
 
 import math
@@ -32,26 +32,26 @@ def _brighten(images: torch.Tensor, added: float) -> torch.Tensor:
 
 
 def _add_noise(images: torch.Tensor, deviation: float) -> torch.Tensor:
-    """Add normal noise; an image gets the same draws, times ``deviation``, each time."""
+    """Add normal noise; each image gets the same draws, times ``deviation``, every time."""
     generator = torch.Generator().manual_seed(_NOISE_SEED)  # torchvision's has no seed of its own
     return images.add_(torch.randn(images.shape, generator=generator), alpha=deviation)
 
 
 def _rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Rotate counter-clockwise about the centre, bilinearly; black comes in."""
+    """Rotate counter-clockwise about the centre, bilinearly; what comes in is black."""
     return F.rotate(images, degrees, interpolation=InterpolationMode.BILINEAR)
 
 
 def _translate(images: torch.Tensor, pixels: float) -> torch.Tensor:
-    """Move to the right; black comes in."""
+    """Move to the right; what comes in is black."""
     return F.affine(images, angle=0, translate=[pixels, 0], scale=1, shear=[0, 0])
 
 
 def _blur(images: torch.Tensor, deviation: float) -> torch.Tensor:
     """Blur by a Gaussian of this many pixels; the edges are mirrored."""
     size = 2 * math.ceil(3 * deviation) + 1
-    along_columns, along_rows = [1, size], [size, 1]  # one after the other is faster than both
-    parts = images.split(1000)  # of more, the memory is given back and taken each time
+    along_columns, along_rows = [1, size], [size, 1]  # faster than both at once
+    parts = images.split(1000)  # with more, the memory would be freed and allocated each time
     return torch.cat(
         [
             F.gaussian_blur(F.gaussian_blur(part, along_rows, deviation), along_columns, deviation)

@@ -1,7 +1,7 @@
-"""How many shifted test images the networks get right, batch normalization in two readings.
+"""How many shifted test images the networks get right; batch normalization has two readings.
 
-``bn`` normalizes with its running statistics, as networks are used; ``bn-batch`` with those of
-the test images at hand, a batch at a time (Schneider et al. 2020). ``gn`` and ``ln`` take the
+``bn`` normalizes with its running statistics, as usual; ``bn-batch`` with the statistics of each
+batch of test images (Schneider et al. 2020). ``gn`` and ``ln`` take the
 statistics of each image alone.
 """
 
@@ -40,7 +40,7 @@ class Case:
 
     model: str  # bn, gn or ln
     reading: str  # bn, bn-batch, gn or ln
-    batch_size: int | None  # images that share their statistics; None where none do
+    batch_size: int | None  # images that share their statistics; None if none do
     shift: str  # one of shifted_images.SHIFTS
     severity: float  # in the unit of params.yaml
 
@@ -53,16 +53,16 @@ class Row(Case):
 
     @property
     def case(self) -> Case:
-        """What the accuracy is of."""
+        """The case that the accuracy belongs to."""
         return Case(**{field.name: getattr(self, field.name) for field in fields(Case)})
 
 
 @dataclass(frozen=True)
 class SeededRow(Row):
-    """A row of a record of several seeds."""
+    """A row of a record with several seeds."""
 
     seed: int
-    recipe: str  # the digest of that of the training
+    recipe: str  # the digest of the training's recipe
 
 
 R = TypeVar("R", bound=Row)
@@ -77,7 +77,7 @@ def score_shifts(
 
 
 def to_rows(predicted: Mapping[Case, torch.Tensor], labels: torch.Tensor) -> list[Row]:
-    """Return the accuracy of each case, of which the digits [N] are ``predicted``."""
+    """Return the accuracy of each case, given its ``predicted`` digits [N]."""
     return [
         Row(**vars(case), accuracy=round(float((digits == labels).double().mean()), 6))
         for case, digits in predicted.items()
@@ -93,7 +93,7 @@ def predict_shifts(
     device: torch.device,
     workers: int = 1,
 ) -> dict[Case, torch.Tensor]:
-    """Return the digits, uint8 [N], that ``network`` takes the N shifted images of ``split`` for.
+    """Return the digits, uint8 [N], that ``network`` reads in the N shifted images of ``split``.
 
     ``workers`` shifts are scored at once; their number changes no result.
     """
@@ -129,7 +129,7 @@ def _predict(
 
 
 def list_cases(model: str, params: ShiftParams) -> list[Case]:
-    """Return all that ``params`` ask for of ``model`` (bn, gn or ln)."""
+    """Return all cases that ``params`` ask for, for ``model`` (bn, gn or ln)."""
     with_all_sizes = CLEAN, *(("contrast", factor) for factor in params.contrast[-1:])
     cases = []
     for one in list_sets(params):
@@ -142,16 +142,16 @@ def list_cases(model: str, params: ShiftParams) -> list[Case]:
 
 
 def list_sets(params: ShiftParams) -> list[tuple[str, float]]:
-    """Return the shifts and severities that ``params`` ask for, after no shift at all."""
+    """Return the shifts and severities that ``params`` ask for, preceded by no shift at all."""
     severities = params.model_dump() | {CLEAN[0]: [CLEAN[1]], "inversion": [1] * params.inversion}
     return [(shift, float(severity)) for shift in SHIFTS for severity in severities[shift]]
 
 
 def _laid_out(network: nn.Module) -> nn.Module:
-    """Return a copy of ``network`` whose activations are laid out as it runs fastest.
+    """Return a copy of ``network`` with the memory layout in which it runs fastest.
 
-    Channels last; but group normalization in several groups is slow at that, and only the pooling
-    and the convolution before it, slow otherwise, then gain.
+    That is channels last. Group normalization in several groups is slow with it, so there only
+    the pooling and the convolution before it get it, which are slow without.
     """
     network = copy.deepcopy(network)
     layers = network.modules()
@@ -167,10 +167,9 @@ def _laid_out(network: nn.Module) -> nn.Module:
 
 
 def with_batch_statistics(network: nn.Module, batch_size: int) -> nn.Module:
-    """Return a copy of ``network`` that normalizes ``batch_size`` images by their own statistics.
+    """Return a copy of ``network`` that normalizes batches by their own statistics.
 
-    Its batch normalizations then need no running statistics. The last images of what it is
-    given may be fewer.
+    It takes ``batch_size`` images at a time, at the end fewer, and needs no running statistics.
     """
     network = copy.deepcopy(network)
     for name, layer in list(network.named_modules()):
@@ -197,7 +196,7 @@ class _BatchStatistics(nn.Module):
 
 
 def write_shifts(predicted: Mapping[Case, torch.Tensor], labels: torch.Tensor) -> None:
-    """Write the accuracy of each case as a row of a CSV file, and its digits as a tensor's row."""
+    """Write the accuracy of each case as a row of a CSV file, its digits as a row of a tensor."""
     write_rows(SHIFTS_PATH, [asdict(row) for row in to_rows(predicted, labels)])
     digits = torch.stack(list(predicted.values()))
     write_tensors(SHIFTED_PREDICTIONS_PATH, {"digits": digits}, {})
@@ -221,8 +220,8 @@ def read_shifts(params: ShiftParams, labels: torch.Tensor) -> dict[Case, torch.T
     """Read what ``write_shifts`` wrote of N images of these ``labels``: the digits [N] by case.
 
     Raises:
-        PipelineError: a file is missing or damaged, contradicts the other, or is of other
-            ``params``.
+        PipelineError: a file is missing or damaged, contradicts the other, or belongs to
+            other ``params``.
     """
     rows = read_rows(SHIFTS_PATH, REMEDY, TypeAdapter(list[Row]))
     cases = [case for model in MODELS for case in list_cases(model, params)]

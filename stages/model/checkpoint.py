@@ -33,11 +33,11 @@ def network_for(recipe: Recipe) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network, evaluating, on the CPU, and what it needs and comes from."""
+    """A trained network on the CPU, in evaluation mode, with what it needs and its origin."""
 
     network: nn.Sequential
-    pixels: Pixels  # of its training images: what it is shown is standardized by them
-    software: dict[str, str]  # that trained it
+    pixels: Pixels  # of its training images; its inputs are standardized by them
+    software: dict[str, str]  # the software that trained it
 
 
 def write_checkpoint(

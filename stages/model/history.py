@@ -17,9 +17,9 @@ class Epoch:
     """One epoch: its last learning rate, and the scores of two splits.
 
     ``train`` is measured during the epoch, on augmented images with dropout, while the
-    weights change; ``followed`` after it, on clean images of the split called
-    ``followed_split`` ("test" or "validation"), with the average of the weights where one is
-    kept; ``unaveraged`` on the same images, with the weights themselves.
+    weights change. ``followed`` is measured after it, on clean images of the split called
+    ``followed_split`` ("test" or "validation"), with the average of the weights if one is kept;
+    ``unaveraged`` on the same images, with the weights themselves.
     """
 
     number: int  # from 1
@@ -50,7 +50,7 @@ def history_path(model: str) -> Path:
 
 
 def write_history(path: Path, epochs: Iterable[Epoch]) -> None:
-    """Write ``epochs`` as one CSV file, one row each, in one move."""
+    """Write ``epochs`` as a CSV file, one row each, replacing the old file at once."""
     write_rows(path, [epoch.columns() for epoch in epochs])
 
 
@@ -74,13 +74,13 @@ def read_history(path: Path, model: str) -> list[Epoch]:
 
 
 def check_numbers(path: Path, epochs: list[Epoch], remedy: str) -> None:
-    """Refuse ``epochs`` that do not count from 1."""
+    """Refuse ``epochs`` whose numbers do not count up from 1."""
     if [epoch.number for epoch in epochs] != list(range(1, len(epochs) + 1)):
         raise PipelineError(f"{path} has gaps in its epochs; {remedy}")
 
 
 def parse_epoch(row: Mapping[str, str], split: str) -> Epoch:
-    """Return the epoch of a ``row`` whose followed images are of ``split``."""
+    """Return the epoch of a ``row`` that was scored on ``split``."""
 
     def score(name: str) -> Score:
         found = Score(float(row[f"{name}_loss"]), float(row[f"{name}_accuracy"]))
@@ -102,7 +102,7 @@ def parse_epoch(row: Mapping[str, str], split: str) -> Epoch:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write ``rows`` of the same keys as CSV."""
+    """Write ``rows``, which have the same keys, as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

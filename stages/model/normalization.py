@@ -7,7 +7,7 @@ from torch import nn
 from stages.core.errors import PipelineError
 
 NORMALIZATIONS = ("batch", "group", "layer")  # of the three models
-STUDY_NORMALIZATIONS = ("instance", "channels", "none")  # of studies alone
+STUDY_NORMALIZATIONS = ("instance", "channels", "none")  # in studies only
 
 
 def normalization_layer(
@@ -19,7 +19,7 @@ def normalization_layer(
     """Build a layer that normalizes activations [N, channels, H, W], then scales and shifts.
 
     - "batch": mean and variance of each channel over the batch (Ioffe and Szegedy 2015), or over
-      ``normalization_batch`` images of it at a time where that is not 0.
+      ``normalization_batch`` images of it at a time if that is not 0.
     - "group": of each image over groups of neighbouring channels (Wu and He 2018).
     - "layer": of each image over all its channels, which is group normalization with one
       group (Ba, Kiros and Hinton 2016; scale and shift are per channel, as in Wu and He, not per
@@ -61,9 +61,9 @@ def normalization_layer(
 class GhostBatchNorm2d(nn.BatchNorm2d):
     """Batch normalization over a few images at a time (Hoffer et al. 2017, section 4).
 
-    A step can thus take many images while the statistics are those of few. The running statistics
-    take in the average of the parts' statistics, once per step. Evaluated, it is batch
-    normalization.
+    A step can thus take many images while the statistics are those of a few. Once per step, the
+    running statistics take in the mean of the parts' statistics. In evaluation mode this is
+    ordinary batch normalization.
     """
 
     def __init__(self, channels: int, images: int) -> None:

@@ -1,8 +1,8 @@
 """The state of a training, kept outside DVC's outputs and tied to that training.
 
-An unfinished training resumes from it. That of a finished one is kept until DVC has recorded what
-the training gave, which it does when the stage's process has ended: killed in between, DVC removes
-the outputs at its next run, and the state gives them again without a training.
+An unfinished training resumes from it. The state of a finished one is kept until DVC has recorded
+the outputs, which it does after the stage's process has ended. If DVC is killed in between, its
+next run removes the outputs, and the state restores them without a training.
 """
 
 import hashlib
@@ -29,19 +29,19 @@ STATES = Path(".resume")
 
 @dataclass(frozen=True)
 class SavedState:
-    """Where the state of one unfinished training is, and the digest of all that decides it."""
+    """The path of one training's state, and the digest of everything that decides the training."""
 
     path: Path
     owner: str
 
     def save(self, epochs: list[Epoch], tensors: Mapping[str, torch.Tensor]) -> None:
-        """Write the ``tensors`` of a training that has gone through ``epochs``."""
+        """Write the ``tensors`` of a training that has done ``epochs``."""
         rows = [asdict(epoch) for epoch in epochs]
         metadata = {"owner": self.owner, "epochs": rows, "content": _digest(tensors, rows)}
         write_tensors(self.path, tensors, metadata)
 
     def read(self) -> tuple[dict[str, torch.Tensor], list[Epoch]] | None:
-        """Return what ``save`` wrote, tensors and epochs; None where nothing of this owner is.
+        """Return the tensors and epochs that ``save`` wrote, or None if this training has none.
 
         A state that is damaged, or of other parameters, data, code or machine, is removed.
         """
@@ -69,8 +69,8 @@ class SavedState:
 def saved_state(recipe: Recipe, dataset: Dataset, device: torch.device) -> SavedState:
     """Return the saved state of the training that has exactly these inputs.
 
-    Its owner digests the recipe, the data, the code of the modules in use and what of the
-    machine decides the bits of the result.
+    Its owner is a digest of the recipe, the data, the code of the modules in use, and the facts
+    of the machine that decide the bits of the result.
     """
     digest = hashlib.sha256()
     for split in (dataset.train, dataset.followed):

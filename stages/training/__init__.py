@@ -1,1 +1,1 @@
-"""What only a training runs."""
+"""What is needed only to train."""

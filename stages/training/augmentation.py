@@ -1,6 +1,6 @@
 """Random transformations of whole batches: affine, then brightness and contrast.
 
-Each image has draws of its own, and gets what torchvision's ``functional.affine`` (bilinear,
+Each image has its own draws, and becomes what torchvision's ``functional.affine`` (bilinear,
 black outside), ``adjust_brightness`` and ``adjust_contrast`` give with the same draws. The
 original experiment's colour jitter also names hue and saturation: on grey images both do
 nothing, so they are left out.
@@ -17,7 +17,7 @@ from stages.core.params import AugmentationParams
 
 @dataclass(frozen=True)
 class Draws:
-    """The random numbers of N images, each a tensor [N]."""
+    """The random numbers for N images, each a tensor [N]."""
 
     rotation: torch.Tensor  # radians
     translation_x: torch.Tensor  # pixels
@@ -38,13 +38,13 @@ class Draws:
 
 
 def draw(progress: torch.Tensor, params: AugmentationParams, generator: torch.Generator) -> Draws:
-    """Draw for images: uniformly within the ranges of ``params``, which shrink at the end.
+    """Draw for each image, uniformly within the ranges of ``params``, which shrink at the end.
 
     Args:
-        progress: [N], the share of the training that is done when an image is trained on. Over
-            the last ``params.fade`` of it the ranges fall linearly to nothing.
+        progress: [N], the share of the training that is done when an image's turn comes. The
+            ranges shrink linearly to zero over the last ``params.fade`` of the training.
         params: the full ranges.
-        generator: drawn from alike whatever the ranges are.
+        generator: advances by the same amount whatever the ranges are.
     """
     count, strength = len(progress), torch.ones_like(progress)
     if params.fade > 0:
@@ -66,7 +66,7 @@ def draw(progress: torch.Tensor, params: AugmentationParams, generator: torch.Ge
 
 
 def augment(images: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """Transform square ``images`` [N, 1, H, H], float32 of 0 to 1, each by its own draws."""
+    """Transform square ``images`` [N, 1, H, H], float32 from 0 to 1, each by its own draws."""
     size = images.shape[-1]
     grid = _sampling_grid(_inverse_affine(draws, size), size)
     moved = F.grid_sample(
@@ -93,8 +93,8 @@ def _inverse_affine(draws: Draws, size: int) -> torch.Tensor:
 def _sampling_grid(maps: torch.Tensor, size: int) -> torch.Tensor:
     """Return where each output pixel is sampled, [N, 2, size, size], for ``maps`` [N, 2, 3].
 
-    It is torch's ``affine_grid``, ``align_corners=False``, in a tenth of the time: the place is
-    the sum of what the column gives and what the row gives.
+    Equals torch's ``affine_grid`` with ``align_corners=False`` in a tenth of the time, since each
+    place is the sum of a term of its column and a term of its row.
     """
     centres = (2 * torch.arange(size, device=maps.device) + 1) / size - 1
     x_part, y_part, offset = maps.unsqueeze(2).unbind(-1)  # each [N, 2, 1]
@@ -105,8 +105,8 @@ def _sampling_grid(maps: torch.Tensor, size: int) -> torch.Tensor:
 def _jitter(images: torch.Tensor, draws: Draws) -> torch.Tensor:
     """Change brightness and contrast in each image's own order.
 
-    Brightness stands before and after the contrast, each time with the factor 1 for the
-    images of the other order.
+    Brightness is applied both before and after contrast, with the factor 1 for the images that
+    have the other order.
     """
     brightness, contrast = (x.view(-1, 1, 1, 1) for x in (draws.brightness, draws.contrast))
     contrast_first = draws.contrast_first.view(-1, 1, 1, 1)

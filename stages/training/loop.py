@@ -21,15 +21,15 @@ from stages.training.optimizer import build_optimizer, one_cycle, restore, set_r
 from stages.training.soap import Soap
 from stages.training.weight_average import WeightAverage
 
-_AUGMENTED_AT_ONCE = 512  # images: fewer take more calls, more take more memory
+_AUGMENTED_AT_ONCE = 512  # images; fewer would take more calls, more would take more memory
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """Return the seed of all that is random in an epoch; epoch 0 is that of the fresh weights.
+    """Return the seed of all that is random in an epoch; epoch 0 draws the initial weights.
 
-    Each epoch has a seed of its own, so a resumed training needs no saved generator. The
-    models share it: with the same ``train.seed`` they see the same weights, batches,
-    transformations and dropped activations, and differ in their normalization alone.
+    Each epoch has its own seed, so a resumed training needs no saved generator. All models share
+    these seeds: with the same ``train.seed`` they have the same initial weights, batches,
+    transformations and dropped activations, and differ only in their normalization.
     """
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0])
 
@@ -37,15 +37,15 @@ def epoch_seed(seed: int, epoch: int) -> int:
 def count_steps(images: int, batch_size: int) -> int:
     """Return the steps of an epoch; the last one may take fewer than ``batch_size`` images.
 
-    Fewer than a quarter are left out, others in each epoch: the gradient of a few images is mostly
-    noise, and batch normalization needs more than one number to normalize.
+    If they are fewer than a quarter of it, they are left out, different ones in each epoch: the
+    gradient of a few images is mostly noise, and batch normalization needs several numbers.
     """
     full, rest = divmod(images, batch_size)
     return full + (full == 0 or rest >= batch_size / 4)
 
 
 class Training:
-    """The training of one model; ``epochs`` holds what it has gone through."""
+    """The training of one model; ``epochs`` are those done so far."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset, device: torch.device) -> None:
         """Prepare to train by ``recipe`` from fresh weights on ``device``."""
@@ -66,7 +66,7 @@ class Training:
 
     @property
     def result(self) -> nn.Module:
-        """The network that the training gives: its average where one is kept."""
+        """The network that results: the average of the weights if one is kept."""
         return self._network if self._average is None else self._average.network
 
     @property
@@ -78,10 +78,10 @@ class Training:
         """Train on each image once, score the result, and add both to ``epochs``.
 
         Args:
-            on_images: told now and then how many more images were trained on.
+            on_images: called now and then with the number of images trained on since.
 
         Raises:
-            DivergedError: the loss is not finite any more.
+            DivergedError: the loss is no longer finite.
         """
         number = len(self.epochs) + 1
         losses, correct = self._train_on_all_images(number, on_images)
@@ -101,12 +101,12 @@ class Training:
         return epoch
 
     def run_to_end(self) -> Score:
-        """Train to the end from fresh weights without a score on the way; return the last one.
+        """Train to the end from fresh weights, score only the result, and return its score.
 
-        For whom only the result counts: its bits are those of ``run_epoch`` each time.
+        The weights are bit for bit those of calling ``run_epoch`` for each epoch.
 
         Raises:
-            DivergedError: the loss is not finite any more.
+            DivergedError: the loss is no longer finite.
         """
         for number in range(1, self._recipe.epochs + 1):
             losses, _ = self._train_on_all_images(number, lambda count: None)
@@ -116,7 +116,7 @@ class Training:
         return followed
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return all that ``restore`` needs beside ``epochs``: of weights, average, optimizer."""
+        """Return what ``restore`` needs beside ``epochs``: weights, average and optimizer."""
         optimizer = state_of(self._optimizer, self._network)
         parts = {"network": self._network.state_dict(), "optimizer": optimizer}
         if self._average is not None:
@@ -124,10 +124,10 @@ class Training:
         return {f"{part}.{key}": x for part, tensors in parts.items() for key, x in tensors.items()}
 
     def restore(self, state: Mapping[str, torch.Tensor], epochs: list[Epoch]) -> None:
-        """Go on from a ``state`` of the same training, which had gone through ``epochs``.
+        """Resume from a ``state`` of the same training, taken after ``epochs``.
 
         Raises:
-            KeyError, RuntimeError: the state is another network's.
+            KeyError, RuntimeError: the state belongs to another network.
         """
 
         def part(name: str) -> dict[str, torch.Tensor]:
@@ -141,7 +141,7 @@ class Training:
         self.epochs = list(epochs)
 
     def _score(self, network: nn.Module) -> Score:
-        """Score ``network`` on the images that each epoch is followed by."""
+        """Score ``network`` on the images that each epoch is scored on."""
         split = self._dataset.followed
         logits = compute_logits(network, split, self._dataset.pixels, self._device)
         return score(logits, split.labels)
@@ -149,7 +149,7 @@ class Training:
     def _train_on_all_images(
         self, number: int, on_images: Callable[[int], object]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss of each image, in training order, and whether its answer was right."""
+        """Return each image's loss, in training order, and whether it was classified correctly."""
         order, draws = self._draw_epoch(number)
         batch_size = self._recipe.batch_size
         images_at_once = batch_size * max(1, _AUGMENTED_AT_ONCE // batch_size)
@@ -172,7 +172,7 @@ class Training:
         return losses, all_logits.argmax(dim=1) == labels
 
     def _draw_epoch(self, number: int) -> tuple[torch.Tensor, Draws]:
-        """Draw the order of the images, and the transformation of each place in it."""
+        """Draw the order of the images, and a transformation for each place in it."""
         seed = epoch_seed(self._recipe.seed, number)
         torch.manual_seed(seed)  # dropout
         generator = torch.Generator().manual_seed(seed)
@@ -186,7 +186,7 @@ class Training:
         return order.to(self._device), draws.to(self._device)
 
     def _sorted(self, batch: torch.Tensor) -> torch.Tensor:
-        """Sort the places of images in ``batch`` by the images' labels."""
+        """Sort ``batch``, indices of images, by the images' labels."""
         return batch[self._dataset.train.labels[batch].argsort(stable=True)]
 
     def _augmented(self, order: torch.Tensor, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
@@ -211,8 +211,8 @@ class Training:
     def _add_l1_gradient(self) -> None:
         """Add the gradient of l1 times the sum of the absolute convolution weights.
 
-        The penalty of the lasso (Tibshirani 1996), as its gradient: as a term of the loss it
-        costs forty more calls per step.
+        The penalty of the lasso (Tibshirani 1996). As a term of the loss instead, it would cost
+        forty more calls per step.
         """
         for weight in convolution_weights(self._network):
             weight.grad.add_(weight.detach().sign(), alpha=self._own.l1)

@@ -7,11 +7,11 @@ _CACHE_LINE = 64 // 4  # float32 numbers
 
 
 def lay_out(network: nn.Module, device: torch.device, threads: int) -> nn.Module:
-    """Move ``network`` to ``device`` and have its activations laid out as its steps are fastest.
+    """Move ``network`` to ``device`` and choose the memory layout with the fastest steps.
 
-    Channels last, which oneDNN convolves without reordering, but for batch normalization by
-    several threads: in its backward pass each thread adds up one number a channel, and where
-    these are too few to fill a cache line the threads slow each other to below one alone.
+    That is channels last, which oneDNN convolves without reordering. Batch normalization by
+    several threads is the exception: in its backward pass each thread adds up one number per
+    channel, and if these do not fill a cache line, the threads together are slower than one.
     """
     network = network.to(device, memory_format=torch.channels_last)
     if device.type == "cpu" and threads > 1:

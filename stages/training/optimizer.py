@@ -24,7 +24,7 @@ def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Have the next step take the learning rate ``rate``."""
+    """Set the learning rate of the next step."""
     optimizer.param_groups[0]["lr"] = rate
 
 
@@ -41,10 +41,10 @@ def state_of(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, 
 def restore(
     optimizer: torch.optim.Optimizer, network: nn.Module, state: Mapping[str, torch.Tensor]
 ) -> None:
-    """Give ``optimizer`` a ``state`` of ``state_of``, laid out in memory as it was.
+    """Give ``optimizer`` a ``state`` that ``state_of`` returned, with its former memory layout.
 
     Raises:
-        KeyError: the state is another network's.
+        KeyError: the state belongs to another network.
     """
     weights = dict(network.named_parameters())
     for key, saved in state.items():

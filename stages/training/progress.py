@@ -10,9 +10,9 @@ from stages.model.history import Epoch
 
 
 class Progress:
-    """Shows the way through ``num_epochs`` epochs of ``num_images`` images.
+    """Shows the progress through ``num_epochs`` epochs of ``num_images`` images.
 
-    ``done`` are the epochs that were gone through before.
+    ``done`` are the epochs done before.
     """
 
     def __init__(self, model: str, num_epochs: int, num_images: int, done: list[Epoch]) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 _DECAY = 0.99  # per step, of the second moment
 _EPSILON = 1e-8  # added to the root of the second moment: Adam's
 
-# Covariances and bases have half a megabyte in all: each use drives as much out of a core's cache.
+# Covariances and bases take half a megabyte: each use drives as much out of a core's cache.
 _STEPS_PER_COVARIANCE = 10
 _COVARIANCE_DECAY = 0.9  # each time
 _STEPS_PER_BASIS = 50  # 10 to 100 in the paper
@@ -18,7 +18,7 @@ State = dict[str, torch.Tensor]
 
 
 class Soap(torch.optim.Optimizer):
-    """Adam on weights in a basis in which the parts of their gradient hardly covary.
+    """Adam on the weights, in a basis where the components of their gradient hardly covary.
 
     A convolution's weight is a matrix W here: a row for each output channel, a column for each
     place and input channel. With Q the eigenvectors of the running mean of G' G of its gradients
@@ -40,13 +40,13 @@ class Soap(torch.optim.Optimizer):
             lr: learning rate.
             momentum: decay per step of the first moment, 0 to below 1.
             weight_decay: times the learning rate, the share by which weights shrink in a step,
-                whatever their gradient (Loshchilov and Hutter 2019).
+                regardless of their gradient (Loshchilov and Hutter 2019).
         """
         super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """Move all weights by their gradients; the first call only takes the first bases."""
+        """Move all weights by their gradients; the first call only computes the first bases."""
         for group in self.param_groups:
             if group["params"][0] in self.state:
                 _step(group["params"], [self.state[weight] for weight in group["params"]], group)
@@ -57,10 +57,10 @@ class Soap(torch.optim.Optimizer):
 
     @torch.no_grad()
     def update_bases(self, steps: int) -> None:
-        """Do what is due after ``steps`` steps, which is nothing after most of them.
+        """Do what is due after ``steps`` steps; after most steps, nothing is.
 
-        After every tenth, its gradients are added to the running mean of G' G; after every
-        fiftieth, each basis comes nearer to the eigenvectors.
+        After every tenth step, its gradients enter the running mean of G' G; after every
+        fiftieth, each basis moves towards the eigenvectors.
         """
         if steps % _STEPS_PER_COVARIANCE:
             return
@@ -90,7 +90,7 @@ def _first_state(weight: nn.Parameter) -> State:
         vectors = torch.linalg.eigh(state["covariance"]).eigenvectors
         state["basis"] = vectors.flip(1).contiguous()  # the largest eigenvalue's first
         state["turned"] = moved = as_matrix(weight) @ state["basis"]
-        state["gradient"] = gradient @ state["basis"]  # turned too, as the next steps leave it
+        state["gradient"] = gradient @ state["basis"]  # rotated too, since no step replaces it
     return state | {name: torch.zeros_like(moved) for name in ("first_moment", "second_moment")}
 
 
@@ -100,7 +100,7 @@ def _step(weights: list[nn.Parameter], states: list[State], group: dict[str, Any
         if "basis" in state:
             torch.mm(as_matrix(weight.grad), state["basis"], out=state["gradient"])
     steps = states[0]["steps"].add_(1)
-    # What Adam itself calls; its class would count the steps of each weight, which takes longer.
+    # The function behind torch's Adam; its class counts the steps of each weight, which is slower.
     torch._fused_adamw_(
         [state.get("turned", weight) for weight, state in pairs],
         [state.get("gradient", weight.grad) for weight, state in pairs],
@@ -122,7 +122,7 @@ def _step(weights: list[nn.Parameter], states: list[State], group: dict[str, Any
 
 
 def _update_basis(state: State) -> None:
-    """Give a weight a new basis, and turn it and its moments to that."""
+    """Give a weight a new basis, and rotate the weight and its moments into it."""
     basis = state["basis"]
     product = state["covariance"] @ basis
     order = (basis * product).sum(0).argsort(descending=True)  # of the eigenvalues' estimates
