@@ -21,8 +21,8 @@ lint: environment ## style, types, and that imports go one way: seconds
 	$(BIN)/lint-imports --no-cache
 
 # Studies (studies.yaml): each trains what its record in reports/studies lacks.
-study: environment ## NAME=minute, or another study of studies.yaml; without a NAME, says which there are
-	$(BIN)/python -m stages.studies $(NAME)
+study: environment ## NAME=minute, or another study of studies.yaml; RAY=auto: on a Ray cluster
+	$(BIN)/python -m stages.studies $(NAME) $(if $(RAY),--ray $(RAY))
 
 seeds: environment ## SEEDS=5 seeds of each model, and the report with them: 40 minutes
 	$(BIN)/python -m stages.studies seeds --seeds $(SEEDS)

@@ -436,7 +436,7 @@ def test_a_new_row_replaces_its_own_place_alone() -> None:
     old = {"model": "bn", "seed": "0", "train.epochs": "3", "recipe": "ra", "test_loss": "1"}
     others = [old | {"train.epochs": "4"}, old | {"seed": "1"}, old | {"model": "gn"}]
     new = old | {"recipe": "rb", "test_loss": "2"}
-    assert merge([old, *others], new) == [*others, new]
+    assert merge([old, *others], [new]) == [*others, new]
 
 
 def test_readings_are_those_of_torch(small_dataset: Dataset) -> None:

@@ -2,29 +2,36 @@
 
 Its record, reports/studies/NAME.csv, gets each result as it comes, and so a study can be
 interrupted at any time: started again, it trains what is missing. As many trainings run at once
-as there are cores. Beside the record stands its summary for people, NAME.md.
+as there are cores, here or on a Ray cluster. Beside the record stands its summary for people,
+NAME.md.
 """
 
 import signal
+from collections.abc import Sequence
 from contextlib import closing
+from importlib.util import find_spec
 
 from stages.core.errors import ParamsError, PipelineError
 from stages.core.files import write_text
 from stages.core.machine import count_workers
 from stages.core.params import Params, load_params
 from stages.core.process import ArgumentParser, on_interrupt, run_as_command
+from stages.studies import local
 from stages.studies.declaration import Study, read_studies
-from stages.studies.job import Job
-from stages.studies.local import run_jobs
+from stages.studies.job import Job, Trained
+from stages.studies.local import Finished
 from stages.studies.plan import in_order, list_trainings
+from stages.studies.progress import Progress
 from stages.studies.record import Row, merge, read_rows, write_rows
 from stages.studies.results import collect, did_diverge, done_rows
 from stages.studies.shifted import add_shifted, scored_keys
 from stages.studies.summary import summarize
 
 
-def main(name: str | None, num_seeds: int | None) -> None:
-    """Train what the study lacks; of ``num_seeds`` seeds, where given, instead of its own.
+def main(name: str | None, num_seeds: int | None, cluster: str | None) -> None:
+    """Train what the study lacks, on the Ray cluster at the address ``cluster`` or else here.
+
+    Of ``num_seeds`` seeds, where given, instead of its own.
 
     Raises:
         ParamsError: there is no such study, or it is not declared as it may be.
@@ -46,18 +53,14 @@ def main(name: str | None, num_seeds: int | None) -> None:
     jobs = [Job(i, x.recipe, study.scores_test, shifts) for i, x in enumerate(todo)]
     failures = []
     on_interrupt(signal.default_int_handler)  # an exception, for the workers are to be ended
-    with closing(run_jobs(jobs, count_workers(params.train, len(jobs)))) as finished:
-        for job, trained in finished:
-            row = todo[job.number].row
-            if isinstance(trained, PipelineError):
-                failures.append(f"{_name(row)} ({trained})")
-                continue
-            row |= trained.results
-            if trained.shifts:
-                add_shifted(study, row, trained.shifts)
-            # Read anew, for someone may have added rows of another machine meanwhile.
-            _write(study, params, merge(read_rows(study.record), row))
-            print(row, flush=True)
+    with closing(_run(jobs, params, cluster)) as finished, closing(Progress(len(jobs))) as progress:
+        for ended, running in finished:
+            results = [(todo[job.number].row, result) for job, result in ended]
+            _record(study, params, results)
+            for row, result in results:
+                if isinstance(result, PipelineError):
+                    failures.append(f"{_name(row)} ({result})")
+                progress.end(_name(row), running, len(failures))
     if failures:
         raise PipelineError(
             f"{len(failures)} of {len(todo)} trainings failed: {', '.join(failures)}"
@@ -74,6 +77,29 @@ def _choose(name: str | None, num_seeds: int | None) -> Study:
     return study if num_seeds is None else study.model_copy(update={"seeds": num_seeds})
 
 
+def _run(jobs: list[Job], params: Params, cluster: str | None) -> Finished:
+    if cluster is None:
+        return local.run_jobs(jobs, count_workers(params.train, len(jobs)))
+    if not find_spec("ray"):
+        raise PipelineError("Ray is not installed; run `pip install -r requirements-ray.txt`")
+    from stages.studies import ray_cluster
+
+    return ray_cluster.run_jobs(jobs, cluster)
+
+
+def _record(
+    study: Study, params: Params, results: Sequence[tuple[Row, Trained | PipelineError]]
+) -> None:
+    new = []
+    for row, trained in results:
+        if isinstance(trained, Trained):
+            new.append(row | trained.results)
+            if trained.shifts:
+                add_shifted(study, new[-1], trained.shifts)
+    # Read again, since someone may have added rows of another machine meanwhile.
+    _write(study, params, merge(read_rows(study.record), new))
+
+
 def _write(study: Study, params: Params, rows: list[Row]) -> None:
     """Write the record, in the order of the variants, and its summary."""
     write_rows(study.record, in_order(rows, study, params))
@@ -88,7 +114,8 @@ if __name__ == "__main__":
     parser = ArgumentParser(prog="python -m stages.studies")
     parser.add_argument("name", nargs="?", help="a study of studies.yaml")
     parser.add_argument("--seeds", type=int, help="how many seeds, other than declared")
+    parser.add_argument("--ray", help="the address of a Ray cluster to train on, or auto")
     arguments = parser.parse_args()
     if arguments.seeds is not None and arguments.seeds < 1:
         parser.error(f"--seeds is {arguments.seeds}; allowed: 1 or more")
-    run_as_command("study", lambda: main(arguments.name, arguments.seeds))
+    run_as_command("study", lambda: main(arguments.name, arguments.seeds, arguments.ray))

@@ -12,27 +12,29 @@ from stages.core.errors import PipelineError
 from stages.core.process import end_with, interrupts_held
 from stages.studies.job import Job, Trained, run_job
 
-Finished = Generator[tuple[Job, Trained | PipelineError], None, None]
+Ended = list[tuple[Job, Trained | PipelineError]]
+Finished = Generator[tuple[Ended, int], None, None]
 
 
 def run_jobs(jobs: list[Job], workers: int) -> Finished:
-    """Run ``jobs``, ``workers`` at once; yield each with its results, or its fault, as it ends.
+    """Run ``jobs``, ``workers`` at once.
 
-    One whose process is killed, as by a system without memory, is tried once more, alone.
+    Yields each with its results, or its error, as it ends, and how many others run. A job whose
+    process is killed, as by a system without memory, is tried once more, alone.
     """
     while jobs:
-        done = set()
+        done: set[int] = set()
         with suppress(BrokenProcessPool):  # something killed a worker: one of the first not done
-            for job, result in _run_in_pool(jobs, workers):
-                done.add(job.number)
-                yield job, result
+            for ended, running in _run_in_pool(jobs, workers):
+                done.update(job.number for job, _ in ended)
+                yield ended, running
         jobs = [job for job in jobs if job.number not in done]
         suspects, jobs = jobs[:workers], jobs[workers:]
         for suspect in suspects:
             try:
                 yield from _run_in_pool([suspect], 1)
             except BrokenProcessPool:
-                yield suspect, PipelineError("killed; is there too little memory?")
+                yield [(suspect, PipelineError("killed; is there too little memory?"))], 0
 
 
 def _run_in_pool(jobs: list[Job], workers: int) -> Finished:
@@ -47,8 +49,8 @@ def _run_in_pool(jobs: list[Job], workers: int) -> Finished:
             with interrupts_held(), _interrupts_blocked():
                 running = {pool.submit(run_job, job): job for job in jobs}
                 pool.submit(os.getpid)  # only now a pool notices the death of its last worker
-            for future in as_completed(running):
-                yield running[future], future.result()
+            for left, future in zip(reversed(range(len(jobs))), as_completed(running), strict=True):
+                yield [(running[future], future.result())], min(workers, left)
         finally:
             for worker in active_children():
                 worker.terminate()

@@ -91,16 +91,18 @@ def key_of(row: Row) -> Key:
     return row["model"], int(row["seed"]), row["recipe"]
 
 
-def merge(rows: Sequence[Row], new: Row) -> list[Row]:
-    """Return ``rows`` with ``new`` in the place of a training that it does anew, or at the end.
+def merge(rows: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """Return ``rows`` and ``new``, without those of ``rows`` whose training ``new`` repeats.
 
-    That is one of the same model, seed and varied values, be it of an older recipe.
+    A training is repeated by one of the same model, seed and varied values, even if its recipe
+    differs in what does not vary.
     """
-    return [*(row for row in rows if _place(row) != _place(new)), new]
+    repeated = {_training_of(row) for row in new}
+    return [*(row for row in rows if _training_of(row) not in repeated), *new]
 
 
-def _place(row: Row) -> Row:
-    return {column: text for column, text in row.items() if column not in RESULTS}
+def _training_of(row: Row) -> frozenset[tuple[str, str]]:
+    return frozenset((column, text) for column, text in row.items() if column not in RESULTS)
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

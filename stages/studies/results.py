@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from stages.core.params import Params
 from stages.studies.declaration import Study
@@ -25,7 +26,7 @@ class Cell:
             if column in row or seed in self.diverged
         }
 
-    @property
+    @cached_property
     def diverged(self) -> list[int]:
         """The seeds whose training diverged."""
         return [seed for seed, row in self.rows.items() if did_diverge(row)]

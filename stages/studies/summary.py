@@ -9,7 +9,7 @@ from stages.studies.results import Cell, Results
 
 @dataclass(frozen=True)
 class Table:
-    """A header, rows of as many cells each, and what is to be said below them."""
+    """A header, rows with as many cells as the header, and notes to stand below them."""
 
     header: list[str]
     rows: list[list[str]]
@@ -33,7 +33,7 @@ def summarize(results: Results) -> str:
 
 
 def tabulate(results: Results) -> Table:
-    """Return a row a variant with trainings done, and a column a model."""
+    """Return a row for each variant with trainings done, and a column for each model."""
     study, models = results.study, list(results.cells)
     rows = []
     for i, variant in enumerate(study.each_variant):
@@ -44,12 +44,20 @@ def tabulate(results: Results) -> Table:
         if seeds:
             shown = [show(cell, results.column) for cell in cells]
             name = name_value(variant, study.vary)
-            rows.append([name, " ".join(map(str, seeds)), *shown, overall])
+            rows.append([name, _list(seeds), *shown, overall])
     return Table(
         [axis_of(results) if study.vary else "variant", "seeds", *models, "all"],
         rows,
         _notes(results),
     )
+
+
+def _list(seeds: list[int]) -> str:
+    """Return ``seeds``, sorted, in words: "0 to 9", or one by one if some are missing."""
+    first, last = seeds[0], seeds[-1]
+    if len(seeds) > 2 and len(seeds) == last - first + 1:
+        return f"{first} to {last}"
+    return " ".join(map(str, seeds))
 
 
 def axis_of(results: Results) -> str:
