@@ -27,7 +27,7 @@ def main() -> None:
         print(f"{model} did not learn: {reason}")
     pictures = draw_pictures(findings)
     dots_per_inch = params.report.dots_per_inch
-    # All is made before anything is written: there is a whole report, or the old one.
+    # All is made before anything is written, so there is either a whole new report or the old one.
     files = {
         "report.md": render_markdown(findings, pictures).encode(),
         "index.html": render_page(findings, pictures).encode(),
@@ -38,9 +38,9 @@ def main() -> None:
 
 
 def _let_warnings_pass() -> None:
-    """Treat warnings as Python does by itself: PYTHONWARNINGS=error ends no report.
+    """Treat warnings as Python does by default, so that PYTHONWARNINGS=error cannot end a report.
 
-    What a library deprecates is not the user's fault, and changes nothing in the report.
+    A library's deprecations are not the user's fault, and change nothing in the report.
     """
     warnings.simplefilter("default")
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -100,11 +100,11 @@ def test_shifted_images(params: Params) -> None:
         ("my test images are of higher contrast", "not settled", "no difference is shown"),
         (
             "bn is trained already, and my test images are of lower contrast",
-            "bn by the statistics of the test batch, of 8 images or more",
+            "bn with the statistics of the test batch, of 8 images or more",
             "contrast x 0.1: bn-batch 97.00 %, bn 90.00 %: 7.00 points (5.00 to 9.00, p = 0.002)",
         ),
     ]
-    # One run of each tells of these networks alone.
+    # One run of each speaks of these networks alone.
     assert advise(CLEAN, _shifts(params, effects, 1), nothing, MARGIN) == []
 
 
@@ -134,7 +134,7 @@ def test_studies_and_seeds(params: Params) -> None:
         num_seeds=5,
     )
     usual, of_l1 = advise(evidence, _shifts(params, [], 1), studies, MARGIN)
-    assert (usual.situation, usual.take) == ("all is as in params.yaml", "bn, gn or ln")
+    assert (usual.situation, usual.take) == ("everything is as in params.yaml", "bn, gn or ln")
     # bn: 90, 91 and 92 %; the others 99 with each seed.
     assert (of_l1.situation, of_l1.take, of_l1.study) == ("l1 of 0.1", "gn or ln", "x")
     assert of_l1.support.startswith("gn 99.00 %, bn 91.00 %: 8.00 points (")

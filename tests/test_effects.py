@@ -51,7 +51,9 @@ def test_sentence_by_hand() -> None:
     ((topic, text),) = [(x.subject, x.text) for x in tell(effects, MARGIN)]
     assert topic == "gn and ln"
     first, second, third, fourth = text.removesuffix(".").split("; ")
-    assert first.startswith("at 1 to 4, gn is above ln, most at 4: by 0.800 points, 95 % interval")
+    assert first.startswith(
+        "at 1 to 4, gn is above ln, the most at 4: by 0.800 points, 95 % interval"
+    )
     assert second.startswith("at 8, ln is 30.000 points above gn, 95 % interval ")
     assert third == "at 32 and 64, they are equal within 0.1 points"
     assert fourth == "at 16, it is not settled"

@@ -237,9 +237,9 @@ def test_seeds_of_another_machine_or_code_are_told(params: Params) -> None:
     same = {m: Metrics(accuracy[m][1], 0.1, 0.9, 0.1, 0.0, 1, 1) for m in MODELS}
     assert describe_seeds(seeds, params, same) == ""
     other = same | {"ln": dataclasses.replace(same["ln"], test_accuracy=0.9001)}
-    assert "seed 3 of ln is another than in this run" in describe_seeds(seeds, params, other)
+    assert "seed 3 of ln differs from this run" in describe_seeds(seeds, params, other)
     assert describe_seeds(seeds, change(params, train__seed=0), other) == ""
-    assert "no two seeds of these parameters" in describe_seeds(None, params, same)
+    assert "does not hold two seeds of every model" in describe_seeds(None, params, same)
 
 
 @pytest.mark.parametrize(

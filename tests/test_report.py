@@ -190,12 +190,12 @@ def test_the_users_environment_changes_nothing(folder: Path) -> None:
         assert document.index("On test images unlike those") < document.index("What does L1 cost?")
         # Only gn is right on 9,000 images: 9000 / 10002 +- 2.5 deviations of 0.3 points.
         assert "gn 100.0 %, bn 10.0 %: 90.0 points (95 % interval 89.2 to 90.7, p &lt;" in document
-        assert "That gains most with contrast x 0.1: bn-batch 80.0 %, bn 10.0 %: 70" in document
+        assert "It gains most with contrast x 0.1: bn-batch 80.0 %, bn 10.0 %: 70" in document
         assert (
             "bn-batch gets 100.0 % with 10 images at a time, 100.0 % with 100; from 10 on it stays"
             in document
         )
-        assert "an image alone" not in document.lower()
+        assert "with one image at a time" not in document.lower()
 
 
 def _answer_and_claims() -> tuple[str, list[str]]:
@@ -223,7 +223,7 @@ def test_a_model_that_did_not_learn_is_no_finding(folder: Path, test_split: Spli
     assert len(claims) == 4
     assert not any("bn" in claim for claim in claims)
     assert "trained 1 epoch with" in Path("reports/report.md").read_text()
-    assert "say nothing of them: l1." in Path("reports/report.md").read_text()
+    assert "so are left out: l1." in Path("reports/report.md").read_text()
     for model in ("gn", "ln"):
         _make_up_scores(model, test_split.labels, 9000)
     Path("reports/figures/shifts.png").unlink()  # as DVC does

@@ -139,7 +139,7 @@ def test_sentences_say_the_numbers(one_run: ShiftFindings) -> None:
     assert one_run.loss.text.startswith("bn 85.0 %, bn-batch 74.0 %: 11.0 points")
     assert one_run.of_batches == (
         "On clean images bn-batch gets 10.0 % with 1 image at a time, 98.5 % with 8, 99.1 % with "
-        "100; from 8 on it stays within 1 point of the 99.0 % by running statistics."
+        "100; from 8 on it stays within 1 point of the 99.0 % with running averages."
     )
 
 

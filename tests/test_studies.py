@@ -120,7 +120,7 @@ def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
         ("gn", True),
     ]
     assert all(0.1 < float(row["test_accuracy"]) < 1 for row in rows)
-    assert "Rows of other recipes, left out: 1." in (
+    assert "Rows of other recipes were left out: 1." in (
         _record(project, "seeds").with_suffix(".md").read_text()
     )
     assert all(row["test_accuracy"] != row["validation_accuracy"] for row in rows)
@@ -270,7 +270,7 @@ HEADER = "model,seed,train.epochs,test_accuracy,test_loss,recipe"
         (f"{HEADER}\nbn,0,3,0.9,0.1,ra,5\n", "row 1 has 7 cells for 6 columns"),
         (f"{HEADER}\nbn,0,3\n", "row 1 has 3 cells for 6 columns"),
         (f"{HEADER}\n,0,3,0.9,0.1,ra\n", "row 1 has no model"),
-        ("model,seed,recipe,train.epochs,train.epochs\n", "column 'train.epochs' stands twice"),
+        ("model,seed,recipe,train.epochs,train.epochs\n", "column 'train.epochs' appears twice"),
         ("model,seed,train.seed,recipe\n", "'train.seed' contradicts the column seed"),
         ("model,seed,train_epochs,recipe\n", "there is no column 'train_epochs'"),
         ("model,recipe\n", "the column 'seed' is missing"),
@@ -426,9 +426,9 @@ def test_summary_by_hand(params: Params) -> None:
     assert lines[0] == "| 0 | 0 1 | 98.500 ± 0.707 | 97.000 | 98.000 |"
     # One training that diverged counts as 10 % in the mean of all: (50 + 10 + 97) / 3.
     assert lines[1] == "| 0.1 | 0 1 | 50.000, 1 of 2 diverged | 97.000 | 52.333 |"
-    assert "What varies does not concern gn." in notes
+    assert "What varies leaves gn unchanged." in notes
     assert notes.endswith(
-        "Rows of other recipes, left out: 1. The trainings ran on 2 types of machine."
+        "Rows of other recipes were left out: 1. The trainings ran on 2 types of machine."
     )
 
 

@@ -1,4 +1,4 @@
-"""Which one to take in which situation, as far as the effects show it."""
+"""Which normalization to take in which situation, as far as the effects show it."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from stages.reporting.shifts import BATCH, ShiftFindings
 from stages.reporting.studies import Question, Studies
 from stages.studies.declaration import Situation
 
-_READINGS = {  # of bn, where one of them is to be taken
-    **dict.fromkeys(("running", "bn"), "bn by its running averages"),
-    **dict.fromkeys(("batch", BATCH), "bn by the statistics of the test batch"),
-    "recomputed": "bn by recomputed statistics",
+_READINGS = {  # of bn, as the table names them
+    **dict.fromkeys(("running", "bn"), "bn with its running averages"),
+    **dict.fromkeys(("batch", BATCH), "bn with the statistics of the test batch"),
+    "recomputed": "bn with recomputed statistics",
 }
 
 
@@ -32,12 +32,12 @@ class Advice:
     take: str
     support: str
     study: str
-    id: str  # of the section on the page that tells more
+    id: str  # of the page's section with the details
 
 
 @dataclass(frozen=True)
 class Contest:
-    """How two compare in a situation, or at one place of it."""
+    """How two compare in a situation, or in one part of it."""
 
     comparison: Comparison
     accuracy: Mapping[str, float]  # of both, fractions
@@ -65,10 +65,10 @@ class Contest:
 def advise(
     evidence: Evidence, shifts: ShiftFindings, studies: Studies, margin: float
 ) -> list[Advice]:
-    """Say what to take in each situation of which there are recorded seeds.
+    """Say what to take in each situation for which several seeds are recorded.
 
-    One run of each model advises nothing: it tells of these networks alone. ``margin`` is the
-    fraction within which two count as equal.
+    One run of each model is no ground for advice: it speaks of those networks alone. ``margin`` is
+    the fraction within which two count as equal.
     """
     return [
         *_advise_as_usual(evidence),
@@ -86,7 +86,7 @@ def _advise_as_usual(evidence: Evidence) -> Iterator[Advice]:
     if evidence.num_seeds and evidence.by_accuracy:
         contests = [Contest(x, evidence.test_accuracy) for x in evidence.by_accuracy]
         best, support = choose(contests, evidence.margin)
-        situation = "all is as in params.yaml"
+        situation = "everything is as in params.yaml"
         yield Advice(situation, _any_of(best), support, "seeds", "claims")
 
 
@@ -130,8 +130,8 @@ def _choose_by_kind(
 ) -> Iterator[tuple[list[str], str, str]]:
     """Choose for each kind of shift; yield what is chosen, for which kinds, and what supports it.
 
-    What is worse at any severity of a kind is not chosen for it. Kinds of which the same is
-    chosen go together.
+    What is worse at any severity of a kind is not chosen for it. Kinds with the same choice share
+    one row.
     """
     by_kind: dict[str, list[Contest]] = {}
     for effect in shifts.compared:
@@ -149,10 +149,10 @@ def _choose_by_kind(
 def choose(
     contests: Sequence[Contest], margin: float, diverged: Collection[str] = ()
 ) -> tuple[list[str], str]:
-    """Return those than which no other is shown to be better, and what supports that.
+    """Return those that are not shown to be worse than another, and what supports that.
 
-    None of them where no difference is shown, unless all are equal within ``margin``; nor where
-    each is worse than another at some place. Those that ``diverged`` are never chosen.
+    None if no difference is shown, unless all are equal within ``margin``; nor if each is worse
+    than another at some place. Those that ``diverged`` are never chosen.
     """
     if not contests:
         return [], "all diverged with every seed"

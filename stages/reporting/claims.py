@@ -17,7 +17,7 @@ class Claim:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Judge the claims that the present values suggest, and how each pair compares."""
+    """Judge the claims that the values suggest, and how each pair compares."""
     if len(evidence.test_accuracy) < 2:
         return []
     by_accuracy, by_gap = evidence.by_accuracy, evidence.by_gap
@@ -65,7 +65,7 @@ def judge_pair(comparison: Comparison, margin: float) -> str:
 
 
 def equal_within(margin: float) -> str:
-    """Say what two are whose difference is shown to be smaller than ``margin``, a fraction."""
+    """Name the verdict on two whose difference is shown to be below ``margin``, a fraction."""
     return f"equal within {_in_points(margin)}"
 
 
@@ -74,7 +74,7 @@ def _in_points(margin: float) -> str:
 
 
 def explain(comparison: Comparison, margin: float, unit: str) -> str:
-    """Give the reason for the verdict on a pair; ``unit`` is what a needed number counts."""
+    """Give the reason for the verdict on a pair; ``unit`` is what is counted: seeds or images."""
     found = describe_difference(comparison)
     if comparison.is_shown:
         return f"{found}{though_small([comparison], margin)}"
@@ -93,7 +93,7 @@ def though_small(shown: Sequence[Comparison], margin: float) -> str:
 
 
 def describe_difference(comparison: Comparison) -> str:
-    """Say in words how far the better model is above the other, and how likely by chance."""
+    """Say how far the better model is above the other, and how likely that is by chance."""
     if comparison.difference == 0:
         return f"{comparison.first} and {comparison.second} are equal ({_each_p(comparison)})"
     ahead, behind = in_order(comparison)
@@ -134,7 +134,7 @@ def _needed(comparison: Comparison, unit: str) -> str:
         return ""
     each = " of each" if unit == "seeds" else ""
     rounded = round(comparison.needed, 1 - len(str(comparison.needed)))
-    return f"; to show a difference of that size takes about {rounded:,} {unit}{each}"
+    return f"; it would take about {rounded:,} {unit}{each} to show a difference of that size"
 
 
 def format_p(p_value: float) -> str:
@@ -176,7 +176,7 @@ def _recommend(evidence: Evidence) -> str:
     )
     number = "three" if len(evidence.test_accuracy) == len(MODELS) else "two"
     caution = (
-        f" That is of these {number} networks: what the normalization gives takes several seeds."
+        f" That compares these {number} networks; comparing normalizations takes several seeds."
         if evidence.unit == "images"
         else ""
     )
@@ -190,7 +190,7 @@ def _recommend(evidence: Evidence) -> str:
         rest = (
             f"{both} are {equal_within(evidence.margin)}"
             if between.is_equal
-            else f"between {both} no difference of test accuracy is shown"
+            else f"between {both} no difference in test accuracy is shown"
         )
         return f"Use {' or '.join(level)}. {basis}: {accuracies}; {leads}; {rest}.{caution}"
     widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
@@ -200,7 +200,7 @@ def _recommend(evidence: Evidence) -> str:
             f"{_bound(evidence)}. {basis}: {accuracies}; {describe_difference(widest)}."
         )
     return (
-        f"Use {_any_of(level)}: no difference of test accuracy is shown{_bound(evidence)}. "
+        f"Use {_any_of(level)}: no difference in test accuracy is shown{_bound(evidence)}. "
         f"{basis}: {accuracies}; {describe_difference(widest)}"
         f"{_needed(widest, evidence.unit)}.{caution}"
     )
@@ -226,7 +226,7 @@ def _any_of(models: Sequence[str]) -> str:
 
 
 def _bound(evidence: Evidence) -> str:
-    """Say how large a difference the intervals leave possible, where all pairs have one."""
+    """Say how large a difference the intervals leave possible, if all pairs have one."""
     intervals = [x.interval for x in evidence.by_accuracy if x.interval is not None]
     if len(intervals) < len(evidence.by_accuracy):
         return ""

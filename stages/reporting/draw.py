@@ -22,8 +22,8 @@ def describe_drawing(
 ) -> dict[str, Any]:
     """Return what templates/draw.js reads, ready for JSON.
 
-    The images are the first five of each class in ``test``, whatever the models make of them:
-    one can pick from them, and they are the companions that batch normalization needs.
+    The images are the first five of each class in ``test``, whatever the models make of them. They
+    are there to pick from, and to complete the batch that batch normalization needs.
     """
     indices = [
         index
@@ -61,7 +61,7 @@ def _extent(inked: torch.Tensor) -> torch.Tensor:
 def describe_network(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the layers of a network with their numbers, and the statistics of its pixels.
 
-    Dropout and Flatten are left out: they do nothing to a number when a network evaluates.
+    Dropout and Flatten are left out: in evaluation they change no number.
     """
     layers = [
         {"name": name, **description}

@@ -18,10 +18,10 @@ from stages.reporting.evidence import Comparison, can_flips_show, compare_family
 
 @dataclass(frozen=True)
 class Pair:
-    """Two that a study compares, at one place of what varies: accuracies (fractions) by seed."""
+    """Two that a study compares at one value of what varies: accuracies (fractions) by seed."""
 
     topic: str  # what a sentence on it begins with
-    place: str  # a value of what varies; "" where nothing does, or no matter which
+    place: str  # a value of what varies; "" if nothing does, or if it does not matter
     first: str
     second: str
     of_first: Mapping[int, float]
@@ -37,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Effect:
-    """A pair and how it compares; not at all where both diverged."""
+    """A pair and how it compares; no comparison if both diverged."""
 
     pair: Pair
     comparison: Comparison | None
@@ -75,9 +75,9 @@ def _judge(pair: Pair, comparison: Comparison, margin: float) -> Effect:
 
 
 def tell(effects: Sequence[Effect], margin: float) -> list[Sentence]:
-    """Say what differs, which way, by how much and how surely; and what is equal or not settled.
+    """Say what differs, in which direction, by how much and how surely; what is equal or unsettled.
 
-    A sentence a topic; topics of which the same is to be said share one.
+    One sentence per topic; topics with the same findings share one.
     """
     topics = dict.fromkeys(effect.pair.topic for effect in effects)
     alike: dict[str, list[str]] = {}
@@ -114,7 +114,7 @@ def _tell_topic(effects: Sequence[Effect], margin: float) -> str:
 
 
 def _tell_shown(ahead: str, behind: str, effects: Sequence[Effect], margin: float) -> str:
-    """Say how far one is above the other; where it is so at several places, where it is most."""
+    """Say how far one is above the other; of several places, name the one where it is most."""
     by_place = {x.pair.place: x.comparison for x in effects if x.comparison is not None}
     small = though_small(list(by_place.values()), margin)
     place, largest = max(by_place.items(), key=lambda item: abs(item[1].difference))
@@ -122,14 +122,14 @@ def _tell_shown(ahead: str, behind: str, effects: Sequence[Effect], margin: floa
         return f"{describe_difference(largest)}{small}"
     size = format_points(abs(largest.difference), 3)
     most = f"{_at([place], [place], ': ')}by {size}{describe_support(largest)}"
-    return f"{ahead} is above {behind}, most {most}{small}"
+    return f"{ahead} is above {behind}, the most {most}{small}"
 
 
 def _at(places: Sequence[str], order: Sequence[str], end: str) -> str:
     """Name ``places`` before a clause: at numbers, if yes or no, with anything else.
 
-    Three numbers or more that follow each other in ``order`` are "at 1 to 4". "" where there is
-    but one place, without a name.
+    Three or more numbers in a row in ``order`` become "at 1 to 4". "" if the only place has no
+    name.
     """
     if "" in places:
         return ""
@@ -161,14 +161,14 @@ def _join(words: Sequence[str]) -> str:
 
 
 def tell_of_sign_flips(effects: Sequence[Effect]) -> str:
-    """Say whether the exact test and Student's agree on the effects; "" where there are none."""
+    """Say whether the exact test and Student's agree on the effects; "" if there are none."""
     compared = [effect for effect in effects if effect.comparison is not None]
     if not compared:
         return ""
     num_seeds = max(len(effect.pair.by_seed) for effect in compared)
     if not can_flips_show(len(compared), num_seeds):
         return (
-            f"With {num_seeds} seeds the exact sign-flip test can show none of these "
+            f"With {num_seeds} seeds, the exact sign-flip test cannot show any of these "
             f"{len(compared)} differences, however large."
         )
     disputed = sum(effect.comparison.is_disputed for effect in compared if effect.comparison)

@@ -29,12 +29,12 @@ class Comparison:
     first: str
     second: str
     difference: float  # first minus second
-    # Of the difference, where runs with several seeds give one; holds for all pairs at once.
+    # Of the difference, if there are several seeds; it holds for all pairs at once.
     interval: Interval | None
     p_value: float
     needed: int | None  # seeds or images that would show a difference of this size
-    # Of several seeds alone, corrected as the first: of two one-sided tests, and of sign flips
-    # where there are enough seeds for them to show any difference.
+    # With several seeds only, corrected like p_value: of two one-sided tests, and of sign flips
+    # if there are enough seeds for them to show any difference.
     p_equivalence: float = 1.0
     p_sign_flips: float | None = None
 
@@ -50,7 +50,7 @@ class Comparison:
 
     @property
     def is_disputed(self) -> bool:
-        """Whether the sign flips say something else than Student's test."""
+        """Whether the sign flips disagree with Student's test."""
         return self.p_sign_flips is not None and (self.p_sign_flips < LEVEL) != self.is_shown
 
 
@@ -58,18 +58,18 @@ class Comparison:
 class Evidence:
     """The comparisons of the models that learned, and what they rest on."""
 
-    unit: str  # "seeds" or "images": what a needed number counts
+    unit: str  # what is counted: "seeds" or "images"
     basis: str  # a phrase: "over 5 seeds each" or "on the same 10,000 test images, one run each"
-    test_accuracy: dict[str, float]  # by model; of no other models is there evidence
+    test_accuracy: dict[str, float]  # by model; only of models that learned
     accuracy_gap: dict[str, float]
     by_accuracy: list[Comparison]
-    by_gap: list[Comparison]  # empty where there is one run of each model
+    by_gap: list[Comparison]  # empty if there is one run of each model
     margin: float = 0.0  # a fraction: models that differ by less count as equal
     num_seeds: int = 0
 
     @property
     def disagreements(self) -> list[Comparison]:
-        """The pairs of which the sign flips say something else than Student's test."""
+        """The pairs on which the sign flips disagree with Student's test."""
         return [x for x in self.by_accuracy if x.is_disputed]
 
     @property
@@ -79,12 +79,12 @@ class Evidence:
 
 
 def can_flips_show(num_comparisons: int, num_seeds: int) -> bool:
-    """Say whether sign flips of so many seeds can show one of so many differences at all."""
+    """Say whether sign flips of this many seeds can show any of this many differences."""
     return num_comparisons * 2 / 2**num_seeds < LEVEL
 
 
 def weigh(results: Results, seeds: Seeds | None, models: Sequence[str], margin: float) -> Evidence:
-    """Compare ``models`` by several seeds where there are, else by the images of one run.
+    """Compare ``models`` over several seeds if there are any, otherwise by the images of one run.
 
     ``margin`` is the fraction within which they count as equal.
     """

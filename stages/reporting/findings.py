@@ -42,7 +42,7 @@ class Findings:
     mistakes: dict[str, list[Mistake]]  # by model, the most confident first
     overlaps: dict[tuple[str, ...], list[Mistake]]  # by the models that get the image wrong
     seeds: Seeds | None
-    about_seeds: str  # what is amiss with them, "" if nothing
+    about_seeds: str  # what is wrong with them, "" if nothing
     failures: dict[str, str]  # why models did not learn, by model
     evidence: Evidence
     answer: str

@@ -12,12 +12,12 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.05  # of each family of tests; intervals cover 1 - LEVEL
-POWER = 0.8  # with which a needed number of seeds or images would show a difference
+POWER = 0.8  # of the number of seeds or images that would show a difference
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval; what it covers, the function says that returns it."""
+    """A confidence interval; the function that returns it says what it covers."""
 
     low: float
     high: float
@@ -31,9 +31,10 @@ def proportion_interval(count: int, total: int) -> Interval:
 def matched_interval(only_first: int, only_second: int, total: int, num_intervals: int) -> Interval:
     """Return the interval of a difference of two proportions of the same images.
 
-    Of ``total`` images, two models get ``only_first`` and ``only_second`` right alone; first minus
-    second. Wald's interval with half an image more of each kind (Agresti and Min 2005), one of
-    ``num_intervals`` that hold all at once with 95 % (Bonferroni).
+    Of ``total`` images, ``only_first`` are right for the first model alone and ``only_second`` for
+    the second; the difference is first minus second. Wald's interval with half an image added to
+    each kind (Agresti and Min 2005), one of ``num_intervals`` that hold all at once with 95 %
+    (Bonferroni).
     """
     first, second, count = only_first + 0.5, only_second + 0.5, total + 2
     difference = (first - second) / count
@@ -45,7 +46,7 @@ def matched_interval(only_first: int, only_second: int, total: int, num_interval
 def mean_interval(values: list[float], num_intervals: int) -> Interval | None:
     """Return Student's interval of the mean of two or more ``values``.
 
-    It is one of ``num_intervals`` that hold all at once with 95 % (Bonferroni). None where the
+    It is one of ``num_intervals`` that hold all at once with 95 % (Bonferroni). None if all
     values are equal: accuracies come in steps, and a few equal ones leave their spread unknown.
     """
     if np.ptp(values) == 0:
@@ -63,8 +64,8 @@ def mean_interval(values: list[float], num_intervals: int) -> Interval | None:
 def p_of_disagreements(only_first: int, only_second: int) -> float:
     """Return the p-value of McNemar's exact test (McNemar 1947).
 
-    Of the images that one of two models gets right alone, are ``only_first`` and
-    ``only_second`` further from half and half than chance puts them?
+    Of the images that only one of two models gets right, are ``only_first`` and ``only_second``
+    further from half and half than chance explains?
     """
     return float(mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue)
 
@@ -72,7 +73,7 @@ def p_of_disagreements(only_first: int, only_second: int) -> float:
 def p_of_mean_difference(differences: list[float]) -> float:
     """Return the p-value of Student's paired test that the mean of ``differences`` is 0.
 
-    It is 1 where all are equal: what their spread is, and so what they show, is then unknown.
+    It is 1 if all are equal: their spread, and so what they show, is then unknown.
     """
     if np.ptp(differences) == 0:
         return 1.0
@@ -82,8 +83,8 @@ def p_of_mean_difference(differences: list[float]) -> float:
 def p_of_equivalence(differences: list[float], margin: float) -> float:
     """Return the p-value of two one-sided tests (Schuirmann 1987), on paired ``differences``.
 
-    That their mean is ``margin`` or further from 0: where that is unlikely, the two are equal
-    within the margin. It is 1 where all differences are equal: their spread is then unknown.
+    The hypothesis is that their mean is ``margin`` or further from 0; if that is unlikely, the two
+    are equal within the margin. It is 1 if all differences are equal: their spread is then unknown.
     """
     if np.ptp(differences) == 0:
         return 1.0
@@ -127,8 +128,8 @@ def correct_for_number(p_values: list[float]) -> list[float]:
 def count_needed_seeds(differences: list[float], num_tests: int) -> int | None:
     """Return how many pairs of runs would show a mean difference of the size seen.
 
-    At the strictest level that Holm's correction of ``num_tests`` tests asks for. None where
-    the mean difference is 0 and no number would, or where the spread is unknown.
+    At the strictest level that Holm's correction of ``num_tests`` tests asks for. None if the mean
+    difference is 0, so that no number would, or if the spread is unknown.
     """
     mean, deviation = abs(np.mean(differences)), np.std(differences, ddof=1)
     if mean == 0 or np.ptp(differences) == 0:
@@ -149,7 +150,7 @@ def count_needed_images(
     """Return how many test images would show a difference of the size seen (Connor 1987, eq. 3).
 
     ``only_first`` and ``only_second`` of ``total`` images are right for one model alone. None
-    where they are equal.
+    if they are equal.
     """
     discordant, difference = (
         (only_first + only_second) / total,

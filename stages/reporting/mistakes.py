@@ -13,7 +13,7 @@ SHOWN = 10  # a matrix of five rows and two columns
 
 @dataclass(frozen=True)
 class Guesses:
-    """What one model takes N images for; each tensor is [N]."""
+    """What one model predicts for N images; each tensor is [N]."""
 
     true: torch.Tensor
     predicted: torch.Tensor
@@ -32,13 +32,13 @@ class Mistake:
 
 
 def read_off(logits: torch.Tensor, labels: torch.Tensor) -> Guesses:
-    """Return what the logits [N, 10] take N images of the classes ``labels`` [N] for."""
+    """Return what the ``logits`` [N, 10] predict for N images of the classes ``labels`` [N]."""
     confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
     return Guesses(labels.long(), predicted, confidence, predicted == labels)
 
 
 def find_mistakes(guesses: Guesses) -> list[Mistake]:
-    """Return the mistakes, the most confident first, equal ones in the order of their indices."""
+    """Return the mistakes, the most confident first, ties in the order of their indices."""
     wrong = (~guesses.is_right).nonzero().squeeze(1)
     order = guesses.confidence[wrong].argsort(descending=True, stable=True)
     return [

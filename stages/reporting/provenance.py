@@ -18,7 +18,7 @@ def read_pins(path: Path = Path("dvc.lock")) -> dict[str, str]:
     """Return the MD5 that DVC pins of data and checkpoints, by path; empty outside a pipeline.
 
     Raises:
-        PipelineError: the file is there but is no lock file of DVC's.
+        PipelineError: the file is there but is not a lock file of DVC's.
     """
     if not path.exists():
         return {}
@@ -34,4 +34,4 @@ def read_pins(path: Path = Path("dvc.lock")) -> dict[str, str]:
         }
         return dict(sorted(pins.items()))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise PipelineError(f"{path} is no lock file of DVC's ({error!r}); {remedy}") from None
+        raise PipelineError(f"{path} is not a lock file of DVC's ({error!r}); {remedy}") from None

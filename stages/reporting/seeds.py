@@ -82,11 +82,11 @@ def read_seeds(params: Params, path: Path = SEEDS_PATH) -> Seeds | None:
 
 
 def describe_seeds(seeds: Seeds | None, params: Params, metrics: Mapping[str, Metrics]) -> str:
-    """Say what is amiss with the seeds beside the run that the report is about, "" if nothing."""
+    """Say what is wrong with the seeds beside the run that the report is about, "" if nothing."""
     if seeds is None:
         return (
-            f"{SEEDS_PATH} has no two seeds of these parameters for every model: this is one run "
-            "of each. `make seeds` trains five."
+            f"{SEEDS_PATH} does not hold two seeds of every model with these parameters: this is "
+            "one run of each. `make seeds` trains five."
         )
     if params.train.seed not in seeds.seeds:
         return ""
@@ -99,7 +99,7 @@ def describe_seeds(seeds: Seeds | None, params: Params, metrics: Mapping[str, Me
     if not others:
         return ""
     return (
-        f"In {SEEDS_PATH}, seed {params.train.seed} of {' and '.join(others)} is another than in "
-        "this run: the table was made with other train.threads or train.device, or by another type "
-        "of machine, other versions or other code. To make it anew, remove it and run `make seeds`."
+        f"In {SEEDS_PATH}, seed {params.train.seed} of {' and '.join(others)} differs from this "
+        "run: the table was made with another train.threads or train.device, or on another type of "
+        "machine, or by other versions or code. To make it again, remove it and run `make seeds`."
     )

@@ -1,4 +1,4 @@
-"""Where shifted test images part the models: the tests, and what may be said of them."""
+"""How the models differ on shifted test images: the tests, and what may be said of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from stages.studies.declaration import RECORDS
 SEEDS_PATH = RECORDS / "seeds.shifts.csv"
 BATCH = "bn-batch"  # the reading with the statistics of the test batch
 _PAIRS = ("bn", "gn"), ("bn", "ln"), ("gn", "ln"), (BATCH, "bn")
-_NEAR = 0.01  # a fraction: batches are large enough from where on no accuracy is further off
+_NEAR = 0.01  # a fraction: batches are large enough once all accuracies are as near as this
 
 Pair = tuple[Case, Case]
 BySeed = Mapping[Case, Sequence[float]]  # accuracies in the same order of seeds
@@ -36,9 +36,9 @@ class Shift:
 
     named: str  # with its severity
     axis: str  # what the severity is
-    what: str  # a sentence
-    images: str  # what shifted images are
-    images_below: str = ""  # the same of severities below that which changes nothing
+    what: str  # what is done, a sentence
+    images: str  # what the images then are
+    images_below: str = ""  # the same, for severities below the one that changes nothing
     none: float = 0  # the severity that changes nothing
 
 
@@ -46,7 +46,7 @@ SHIFTS = {
     "contrast": Shift(
         "contrast x {:g}",
         "factor",
-        "Contrast: the distance of each pixel from the mean of its image is multiplied.",
+        "Contrast: each pixel's distance from the mean of its image is multiplied by the factor.",
         images="of higher contrast",
         images_below="of lower contrast",
         none=1,
@@ -54,33 +54,33 @@ SHIFTS = {
     "brightness": Shift(
         "brightness {:+g}",
         "added (black 0, white 1)",
-        "Brightness: the same is added to each pixel, where black is 0 and white is 1.",
+        "Brightness: one number is added to all pixels, where black is 0 and white is 1.",
         images="brighter",
         images_below="darker",
     ),
     "noise": Shift(
         "noise of {:g}",
         "deviation (black 0, white 1)",
-        "Noise: normal noise of this standard deviation, on the same scale, is added to each "
-        "pixel, always with the same draws.",
+        "Noise: normal noise of this standard deviation, on the same scale, is added to the "
+        "pixels; its draws are always the same.",
         images="noisier",
     ),
     "rotation": Shift(
         "rotation by {:g}°",
         "degrees",
-        "Rotation: the image turns counter-clockwise.",
+        "Rotation: the image is turned counter-clockwise.",
         images="rotated",
     ),
     "translation": Shift(
         "translation by {:g} pixels",
         "pixels",
-        "Translation: the image moves to the right.",
+        "Translation: the image is moved to the right.",
         images="moved",
     ),
     "blur": Shift(
         "blur of {:g} pixels",
         "deviation (pixels)",
-        "Blur: Gaussian, of this standard deviation.",
+        "Blur: a Gaussian of this standard deviation is applied.",
         images="blurred",
     ),
     "inversion": Shift(
@@ -105,12 +105,12 @@ class Effect:
 
     @property
     def subject(self) -> str:
-        """The same at its beginning."""
+        """The same at the beginning of a sentence."""
         return self.place[0].upper() + self.place[1:]
 
     @property
     def images(self) -> str:
-        """What the shifted images are, in a word or a few."""
+        """What the shifted images are, in a few words."""
         words = SHIFTS[self.shift]
         is_below = self.severity < words.none and bool(words.images_below)
         return words.images_below if is_below else words.images
@@ -140,18 +140,18 @@ class ShiftFindings:
 
     params: ShiftParams
     accuracy: dict[Case, float]  # the mean, where there are several seeds
-    num_seeds: int  # 1: of one network of each model, compared by its images
+    num_seeds: int  # 1: one network of each model, compared image by image
     num_tests: int  # that are corrected as one family
     compared: list[Effect]  # of all pairs of readings, at all shifts and severities
     effects: list[Effect]  # of bn, gn and ln, the largest of each shift, the largest first
-    gain: Effect | None  # of bn by the statistics of the test batch, the largest
-    loss: Effect | None
-    of_batches: str  # how many images that takes, "" if it was not tried
-    enough: int | None  # the same as a number, if any of those tried is enough
+    gain: Effect | None  # the largest of bn with the statistics of the test batch
+    loss: Effect | None  # likewise
+    of_batches: str  # how many images these need, "" if that was not tried
+    enough: int | None  # that number, if any of those tried is enough
 
     @property
     def definitions(self) -> list[str]:
-        """What each shift is, a sentence each."""
+        """What each shift does, in one sentence each."""
         shifts = dict.fromkeys(shift for shift, _ in list_sets(self.params))
         return [SHIFTS[shift].what for shift in shifts if shift in SHIFTS]
 
@@ -164,7 +164,8 @@ def find_shifts(
 ) -> ShiftFindings:
     """Compare the models that ``learned`` on shifted images, over several seeds if recorded.
 
-    Else by one network each: by the digits [N] ``predicted`` for N images of these ``labels``.
+    Otherwise compare one network of each, by the digits [N] ``predicted`` for N images of these
+    ``labels``.
 
     Raises:
         PipelineError: the record of seeds is damaged.
@@ -208,9 +209,9 @@ def find_shifts(
 
 
 def _list_pairs(cases: Sequence[Case], learned: Sequence[str]) -> list[Pair]:
-    """Return what is compared on the images of each shift."""
+    """Return the pairs of readings that are compared on the images of each shift."""
     by_set: dict[tuple[str, float], dict[str, Case]] = {}
-    for case in cases:  # of several batch sizes, the one that all shifts are read with comes first
+    for case in cases:  # of several batch sizes, the one used for all shifts comes first
         if case.model in learned and (case.shift, case.severity) != CLEAN:
             by_set.setdefault((case.shift, case.severity), {}).setdefault(case.reading, case)
     return [
@@ -224,9 +225,9 @@ def _list_pairs(cases: Sequence[Case], learned: Sequence[str]) -> list[Pair]:
 def compare_by_images(
     pairs: Sequence[Pair], right: Mapping[Case, torch.Tensor]
 ) -> list[Comparison]:
-    """Compare two readings each by which of the same N images they get ``right``, bool [N].
+    """Compare both readings of each pair by which of N images they get ``right``, bool [N].
 
-    McNemar's exact test, all corrected as one family; the intervals hold all at once.
+    McNemar's exact test, with all tests corrected as one family; the intervals hold all at once.
     """
     alone = [
         (int((right[a] & ~right[b]).sum()), int((right[b] & ~right[a]).sum())) for a, b in pairs
@@ -249,7 +250,7 @@ def compare_by_images(
 
 
 def compare_by_seeds(pairs: Sequence[Pair], by_seed: BySeed, margin: float) -> list[Comparison]:
-    """Compare two readings each by their accuracies over the same seeds (Student's paired test)."""
+    """Compare both readings of each pair over the same seeds (Student's paired test)."""
     family = [
         (a.reading, b.reading, list(zip(by_seed[a], by_seed[b], strict=True))) for a, b in pairs
     ]
@@ -259,7 +260,7 @@ def compare_by_seeds(pairs: Sequence[Pair], by_seed: BySeed, margin: float) -> l
 def read_seeds(params: Params) -> BySeed | None:
     """Read the accuracies of networks of several seeds, trained by the recipes of ``params``.
 
-    None where there are fewer than two seeds that all models have all shifts of.
+    None if fewer than two seeds have all shifts of all models.
 
     Raises:
         PipelineError: the record is damaged.
@@ -280,7 +281,7 @@ def read_seeds(params: Params) -> BySeed | None:
 
 
 def _largest_of_each_shift(effects: Sequence[Effect]) -> list[Effect]:
-    """Return the largest difference that each shift shows, or the largest it does not."""
+    """Return the largest difference shown for each shift, or if none is, the largest seen."""
     largest: dict[str, Effect] = {}
     for effect in sorted(effects, key=lambda x: (x.comparison.is_shown, _size(x)), reverse=True):
         largest.setdefault(effect.shift, effect)
@@ -292,7 +293,7 @@ def _size(effect: Effect) -> float:
 
 
 def _find_enough(accuracy: Mapping[Case, float]) -> int | None:
-    """Return how many clean images bn needs at a time to do without its running statistics."""
+    """Return how many clean images at a time bn needs to do without its running statistics."""
     by_size, running = _read_clean(accuracy)
     near = {size: abs(share - running) <= _NEAR for size, share in by_size.items()}
     return next(
@@ -301,7 +302,7 @@ def _find_enough(accuracy: Mapping[Case, float]) -> int | None:
 
 
 def _tell_of_batches(accuracy: Mapping[Case, float]) -> str:
-    """Say how bn does with several numbers of clean images at a time, and which are enough."""
+    """Say how accurate bn is with several numbers of clean images, and which are enough."""
     by_size, running = _read_clean(accuracy)
     if len(by_size) < 2:
         return ""
@@ -311,15 +312,15 @@ def _tell_of_batches(accuracy: Mapping[Case, float]) -> str:
     enough = _find_enough(accuracy)
     until = (
         f"from {enough} on it stays within {format_points(_NEAR, 0)[:-1]} of the "
-        f"{_percent(running)} by running statistics"
+        f"{_percent(running)} with running averages"
         if enough
-        else f"none of them comes within a point of the {_percent(running)} by running statistics"
+        else f"none of them comes within a point of the {_percent(running)} with running averages"
     )
     return f"On clean images bn-batch gets {told}; {until}."
 
 
 def _read_clean(accuracy: Mapping[Case, float]) -> tuple[dict[int, float], float]:
-    """Return the accuracies on clean images by the size of the test batch, and by running ones."""
+    """Return the accuracies on clean images by size of the test batch, and with running ones."""
     clean = {case: x for case, x in accuracy.items() if (case.shift, case.severity) == CLEAN}
     by_size = {case.batch_size: x for case, x in clean.items() if case.batch_size is not None}
     (running,) = (x for case, x in clean.items() if case.reading == "bn")

@@ -21,9 +21,8 @@ READINGS = {  # of bn: whose statistics it normalizes by to evaluate, and the co
 }
 _CALLED = {"none": "no normalization"}
 _ABOUT_READINGS = (
-    "bn normalizes by its running averages; by statistics recomputed for the final weights from "
-    f"{NUM_IMAGES:,} training images (Wu and Johnson 2021); or by those of each batch of test "
-    "images."
+    "bn normalizes with its running averages; with statistics recomputed for the final weights "
+    f"from {NUM_IMAGES:,} training images (Wu and Johnson 2021); or with those of each test batch."
 )
 
 
@@ -35,7 +34,7 @@ class Series:
     model: str  # whose colour it has
     cells: list[Cell]  # by place
     column: str  # of the accuracy
-    is_control: bool = False  # whether nothing of what varies concerns it
+    is_control: bool = False  # whether what varies leaves it unchanged
 
     def accuracy(self, place: int) -> dict[int, float]:
         """Return the fractions at a place by seed."""
@@ -65,7 +64,7 @@ class Question:
 
     @property
     def has_places(self) -> bool:
-        """Whether the answer says at which places things are so."""
+        """Whether the answer names the places at which it holds."""
         return any(effect.pair.place for effect in self.effects)
 
     @property
@@ -88,12 +87,12 @@ class Studies:
 def read_study_findings(params: Params) -> Studies:
     """Read the records of the studies that score the test images, and compare what they hold.
 
-    The seeds of the main job, which `seeds` reads, are none of them; nor are the searches by
-    which recipes were chosen.
+    Left out are the seeds of the main job, which `seeds` reads, and the searches by which
+    recipes were chosen.
 
     Raises:
-        ParamsError: studies.yaml cannot be read, or a study is declared otherwise than it may be.
-        PipelineError: a record is none.
+        ParamsError: studies.yaml cannot be read, or a study is not declared correctly.
+        PipelineError: a record is damaged.
     """
     questions: list[Question] = []
     left_out = []
@@ -103,7 +102,7 @@ def read_study_findings(params: Params) -> Studies:
             continue
         try:
             results = collect(study, params, rows)
-        except ParamsError:  # what it varies is not allowed upon the present parameters
+        except ParamsError:  # the present parameters do not allow what it varies
             left_out.append(study.name)
             continue
         if results.is_empty:
@@ -190,7 +189,7 @@ def _answer(
     is_of_readings = text == study.readings
     published = None if is_of_readings else study.published
     below = published and (
-        f"The lower panel is of {published.network}, as published ({published.source})."
+        f"The lower panel shows {published.network}, as published ({published.source})."
     )
     note = _ABOUT_READINGS if is_of_readings else study.note
     flips = tell_of_sign_flips(effects)
@@ -212,7 +211,7 @@ def _answer(
 
 
 def _count_seeds(series: Sequence[Series]) -> str:
-    """Say of how many seeds the means are."""
+    """Say over how many seeds the means are taken."""
     counts = {len(cell.rows) for one in series for cell in one.cells}
     least, most = min(counts), max(counts)
     return f"{most} seeds each." if least == most else f"{least} to {most} seeds each."

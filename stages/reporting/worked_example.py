@@ -1,7 +1,7 @@
 """A worked example of the three normalizations: which values share a mean and a variance.
 
-All numbers come from the layers themselves: which elements share statistics from the layer's
-Jacobian, the mean and the variance from what it made of them.
+All numbers come from the layers themselves: the layer's Jacobian shows which elements
+share statistics, and its outputs show with which mean and variance.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def read_example(path: Path = EXAMPLE_PATH) -> torch.Tensor:
     try:
         images = torch.tensor(read_json(path, remedy)["images"], dtype=torch.float64)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise PipelineError(f"{path} is no worked example ({error!r}); {remedy}") from None
+        raise PipelineError(f"{path} is not a worked example ({error!r}); {remedy}") from None
     if images.shape != (4, 4, 2, 2) or not images.isfinite().all():
         raise PipelineError(
             f"{path} holds images {list(images.shape)}, not 4x4x2x2 finite numbers; {remedy}"
@@ -47,8 +47,9 @@ def read_example(path: Path = EXAMPLE_PATH) -> torch.Tensor:
 def find_shared_statistics(layer: nn.Module, images: torch.Tensor) -> list[SharedStatistics]:
     """Return the sets of elements of ``images`` [N, C, H, W] that ``layer`` normalizes together.
 
-    ``layer`` is a fresh normalization layer, training. Two elements belong together if a
-    change of one changes what becomes of the other. In the order of each set's first element.
+    ``layer`` is a fresh normalization layer in training mode. Two elements belong together if a
+    change of one changes the output of the other. The sets are in the order of their first
+    elements.
     """
     layer = layer.to(images.dtype)
     outputs = layer(images).detach().flatten()

@@ -1,9 +1,8 @@
 """Train what a study of studies.yaml lacks: `python -m stages.studies NAME`.
 
-Its record, reports/studies/NAME.csv, gets each result as it comes, and so a study can be
-interrupted at any time: started again, it trains what is missing. As many trainings run at once
-as there are cores, here or on a Ray cluster. Beside the record stands its summary for people,
-NAME.md.
+Each result goes into the record, reports/studies/NAME.csv, as soon as it is there. So a study can
+be interrupted at any time: started again, it trains what is missing. As many trainings run at once
+as there are cores, here or on a Ray cluster. NAME.md, beside the record, sums it up for people.
 """
 
 import signal
@@ -31,12 +30,12 @@ from stages.studies.summary import summarize
 def main(name: str | None, num_seeds: int | None, cluster: str | None) -> None:
     """Train what the study lacks, on the Ray cluster at the address ``cluster`` or else here.
 
-    Of ``num_seeds`` seeds, where given, instead of its own.
+    ``num_seeds``, if given, replaces its own number of seeds.
 
     Raises:
-        ParamsError: there is no such study, or it is not declared as it may be.
-        PipelineError: its record is none, or trainings failed; the others are done before that
-            is said.
+        ParamsError: there is no such study, or it is not declared correctly.
+        PipelineError: its record is damaged, or trainings failed; that is raised once the others
+            are done.
     """
     study, params = _choose(name, num_seeds), load_params()
     planned = list_trainings(study, params)
@@ -52,7 +51,7 @@ def main(name: str | None, num_seeds: int | None, cluster: str | None) -> None:
     shifts = params.shifts if study.shifts else None
     jobs = [Job(i, x.recipe, study.scores_test, shifts) for i, x in enumerate(todo)]
     failures = []
-    on_interrupt(signal.default_int_handler)  # an exception, for the workers are to be ended
+    on_interrupt(signal.default_int_handler)  # as an exception, so that the workers are ended
     with closing(_run(jobs, params, cluster)) as finished, closing(Progress(len(jobs))) as progress:
         for ended, running in finished:
             results = [(todo[job.number].row, result) for job, result in ended]

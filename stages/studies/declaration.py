@@ -19,7 +19,7 @@ _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Situation(BaseModel):
-    """A situation in which people ask what to take, and where a study answers that."""
+    """A situation in which people ask what to take, and the place in a study that answers."""
 
     model_config = _STRICT
 
@@ -141,10 +141,10 @@ class Study(BaseModel):
 
 
 def check_values(values: Values) -> None:
-    """Refuse what can be no parameter's value.
+    """Refuse what cannot be a parameter's value.
 
     Raises:
-        ValueError: a key or a value is none, or says what the study says elsewhere.
+        ValueError: it is not a parameter's name or value, or the study says it elsewhere.
     """
     for key, value in values.items():
         if key == "train.seed":
@@ -175,10 +175,10 @@ def _refuse_repeated(values: Sequence[object], key: str) -> None:
 def read_studies(path: Path = STUDIES_PATH) -> dict[str, Study]:
     """Read all studies, each with the parameters of its recipe among those it sets, by name.
 
-    Whether the models and parameters exist, and allow their values, is found as a study is planned.
+    Whether models and parameters exist and allow these values is checked when a study is planned.
 
     Raises:
-        ParamsError: the file cannot be read, or a study is declared otherwise than it may be.
+        ParamsError: the file cannot be read, or a study is not declared correctly.
     """
     try:
         content = load_yaml(path.read_bytes())

@@ -19,8 +19,8 @@ Finished = Generator[tuple[Ended, int], None, None]
 def run_jobs(jobs: list[Job], workers: int) -> Finished:
     """Run ``jobs``, ``workers`` at once.
 
-    Yields each with its results, or its error, as it ends, and how many others run. A job whose
-    process is killed, as by a system without memory, is tried once more, alone.
+    Yields each job with its results or its error as it ends, and how many others run. A job whose
+    process is killed, as happens when memory runs out, is tried once more, alone.
     """
     while jobs:
         done: set[int] = set()

@@ -15,8 +15,8 @@ from stages.studies.record import Key, Row
 class Arm:
     """A model with one variant, to be trained with several seeds.
 
-    ``values`` are those of the variant that concern the model: of normalization over images alone
-    (models.bn...) none concern gn, which has the same arm, a control, with each variant.
+    ``values`` holds what the variant sets for this model. If it varies parameters of bn alone
+    (models.bn...), it sets nothing for gn, which is then a control: the same arm in each variant.
     """
 
     model: str
@@ -33,7 +33,7 @@ class Planned:
 
     @property
     def recipe(self) -> Recipe:
-        """All that decides it."""
+        """All parameters that decide it."""
         train = self.arm.recipe.train.model_copy(update={"seed": self.seed})
         return replace(self.arm.recipe, train=train)
 
@@ -45,12 +45,12 @@ class Planned:
 
     @property
     def key(self) -> Key:
-        """What its row shares with no other."""
+        """What tells its row from all others."""
         return self.arm.model, self.seed, self.arm.recipe.digest
 
 
 def plan(study: Study, params: Params) -> dict[str, list[Arm]]:
-    """Return the arms of each model, one for each variant of ``study``, upon ``params``.
+    """Return the arms of each model, one for each variant of ``study``, based on ``params``.
 
     Raises:
         ParamsError: a model or a parameter is unknown, a value is not allowed, or two arms are the

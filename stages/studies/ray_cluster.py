@@ -1,4 +1,4 @@
-"""The trainings of a study on a Ray cluster: each is a task, tried again where its node dies."""
+"""The trainings of a study on a Ray cluster: each is a task, retried if its node dies."""
 
 import shutil
 import socket
@@ -22,7 +22,7 @@ from stages.studies.local import Finished
 
 T = TypeVar("T")
 
-_PACKAGES = ("torch", "numpy")  # of other versions than here they give other results
+_PACKAGES = ("torch", "numpy")  # whose versions decide the results
 _GPU_SHARE = 0.25  # of a GPU, for the networks are small
 _TRIES = 4
 
@@ -33,8 +33,8 @@ def run_jobs(jobs: Sequence[Job], address: str) -> Finished:
     Yields those that have ended, with their results or errors, and how many others run.
 
     Raises:
-        PipelineError: there is no such cluster, or a node has other versions of what decides the
-            results.
+        PipelineError: there is no such cluster, or a node has other versions of the packages that
+            decide the results.
     """
     with _connected(address, jobs):
         task = ray.remote(max_retries=_TRIES - 1)(_run_on_node)
@@ -53,8 +53,8 @@ def hand_out(
 ) -> Iterator[tuple[list[tuple[T, ray.ObjectRef]], int]]:
     """Start a task for each of ``jobs``; yield those that have ended, and how many are left.
 
-    At any time twice as many tasks are handed out as can run: no core waits for the next one,
-    and Ray never has to keep a long study's tasks in mind.
+    At any time, twice as many tasks are handed out as can run: no core waits for its next one, and
+    Ray never has to hold all tasks of a long study.
     """
     waiting = iter(jobs)
     handed_out: dict[ray.ObjectRef, T] = {}
@@ -70,7 +70,7 @@ def hand_out(
 
 
 def _run_on_node(job: Job, versions: str) -> tuple[str, Trained | PipelineError | None]:
-    """Return the versions on this node, and what ``job`` gives where they are ``versions``."""
+    """Return the versions on this node, and the result of ``job`` if they are ``versions``."""
     here = _versions()
     return here, run_job(job) if here == versions else None
 
@@ -80,13 +80,13 @@ def _versions() -> str:
 
 
 def _needs(job: Job) -> dict[str, float]:
-    """Return what of a node ``job`` takes."""
+    """Return the share of a node that ``job`` takes."""
     train = job.recipe.train
     return {"num_cpus": train.threads, "num_gpus": _GPU_SHARE * (train.device == "cuda")}
 
 
 def _count_slots(job: Job) -> int:
-    """Return how many trainings such as ``job`` the nodes that are there now run at once."""
+    """Return how many trainings like ``job`` the cluster's present nodes can run at once."""
     there = ray.cluster_resources()
     needs = {"CPU": _needs(job)["num_cpus"], "GPU": _needs(job)["num_gpus"]}
     return max(1, min(int(there.get(kind, 0) / x) for kind, x in needs.items() if x))
@@ -133,7 +133,7 @@ def _connected(address: str, jobs: Sequence[Job]) -> Iterator[None]:
 
 
 def _reach(address: str) -> None:
-    """Fail at once where nobody listens, for which Ray itself waits for minutes."""
+    """Fail at once if nobody listens there; Ray itself would wait for minutes."""
     if "://" not in address:
         address = f"//{canonicalize_bootstrap_address_or_die(address)}"
     url = urlsplit(address)
@@ -145,5 +145,5 @@ def _collect_files(folder: Path, data_sets: set[DataName]) -> None:
     """Copy into ``folder`` what a node needs: the code and the raw files."""
     shutil.copytree("stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     for name in data_sets:
-        download_missing(RAW, name)  # here and once, for the nodes may have no network
+        download_missing(RAW, name)  # here, once: the nodes may have no network
         shutil.copytree(RAW / name, folder / RAW / name)

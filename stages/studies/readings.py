@@ -1,4 +1,4 @@
-"""Other ways to evaluate batch normalization than by its running statistics."""
+"""Ways to evaluate batch normalization without its running statistics."""
 
 import copy
 
@@ -23,8 +23,8 @@ def with_recomputed_statistics(
     """Return a copy with the statistics of ``split``, the training images, for its final weights.
 
     PreciseBN (Wu and Johnson 2021, section 3): the mean over batches of 100 of their means and
-    variances. Of the first 10,000 images as they are, without augmentation: these statistics
-    are to fit clean images.
+    variances. It takes the first 10,000 images as they are, without augmentation, because these
+    statistics are to fit clean images.
     """
     network = _with_layers(network.eval(), momentum=None).eval()  # None: a plain mean
     for layer in network.modules():
@@ -38,7 +38,7 @@ def with_recomputed_statistics(
 def _with_layers(network: nn.Module, **options: object) -> nn.Module:
     """Return a copy with fresh layers of batch normalization, of the same scale and shift.
 
-    Plain ones also where the network's own normalize parts of a batch by themselves.
+    The layers are plain ones even if the network's own normalize parts of a batch separately.
     """
     twin = copy.deepcopy(network)
     for parent in list(twin.modules()):

@@ -1,9 +1,9 @@
 """The record of a study: a CSV file with a row for each training.
 
-``model`` and ``seed`` say which training it was, columns named like parameters what varies, and
-``recipe`` is the digest of all parameters that decide it beside the seed. ``outcome`` says that it
-finished, or where it diverged; ``machine`` is the type of machine that ran it. The other columns
-are results, of the final weights on clean images, accuracies as fractions: see job.py.
+``model`` and ``seed`` say which training it was; columns named like parameters hold what varies;
+``recipe`` is the digest of all parameters that decide it, except for the seed. ``outcome`` says
+that it finished, or where it diverged; ``machine`` is the type of machine that ran it. The other
+columns are results of the final weights on clean images, accuracies as fractions: see job.py.
 """
 
 import csv
@@ -30,14 +30,14 @@ RESULTS = (
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read the rows of ``path``, each without its empty cells; none where there is no file.
+    """Read the rows of ``path``, each without its empty cells; none if there is no file.
 
     Raises:
         PipelineError: the file is not the record of a study.
     """
     if not path.exists():
         return []
-    remedy = f"mend it, or restore it with `git checkout {path}`"
+    remedy = f"correct it, or restore it with `git checkout {path}`"
     try:
         text = read_bytes(path, remedy).decode("utf-8-sig")  # spreadsheets put a BOM first
         header, *lines = list(csv.reader(io.StringIO(text), strict=True)) or [[]]
@@ -51,7 +51,7 @@ def read_rows(path: Path) -> list[Row]:
         fault = f"has {len(line)} cells for {len(header)} columns" * (len(line) != len(header))
         fault = fault or _fault_of_row(row)
         if not fault and key_of(row) in keys:
-            fault = "is the same training as one before; remove one of them"
+            fault = "repeats the training of an earlier row; remove one of them"
         if fault:
             raise PipelineError(f"{path}: row {number} {fault}; {remedy}")
         keys.add(key_of(row))
@@ -62,7 +62,7 @@ def read_rows(path: Path) -> list[Row]:
 def _fault_of_header(header: list[str]) -> str:
     for i, column in enumerate(header):
         if column in header[:i]:
-            return f"the column {column!r} stands twice"
+            return f"the column {column!r} appears twice"
         if column == "train.seed":
             return "the column 'train.seed' contradicts the column seed"
         if column not in ("model", "seed", *RESULTS) and "." not in column:
@@ -87,15 +87,15 @@ def _fault_of_row(row: Row) -> str:
 
 
 def key_of(row: Row) -> Key:
-    """Return what no two rows share."""
+    """Return what tells the row's training from all others."""
     return row["model"], int(row["seed"]), row["recipe"]
 
 
 def merge(rows: Sequence[Row], new: Sequence[Row]) -> list[Row]:
     """Return ``rows`` and ``new``, without those of ``rows`` whose training ``new`` repeats.
 
-    A training is repeated by one of the same model, seed and varied values, even if its recipe
-    differs in what does not vary.
+    Two rows are of the same training if they agree in model, seed and varied values, even if their
+    recipes differ in what does not vary.
     """
     repeated = {_training_of(row) for row in new}
     return [*(row for row in rows if _training_of(row) not in repeated), *new]

@@ -1,4 +1,4 @@
-"""What the record of a study holds of its present declaration and parameters."""
+"""What the record of a study holds for its present declaration and parameters."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Cell:
     rows: dict[int, Row]
 
     def accuracy(self, column: str) -> dict[int, float]:
-        """Return the fractions in ``column`` by seed; those that diverged count as guesses."""
+        """Return the fractions in ``column`` by seed; one that diverged counts as guessing."""
         return {
             seed: CHANCE if seed in self.diverged else float(row[column])
             for seed, row in self.rows.items()
@@ -34,12 +34,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Results:
-    """The cells of each model, one a variant; of a control the same one for all variants."""
+    """The cells of each model, one per variant; a control has the same one in all variants."""
 
     study: Study
     split: str  # whose accuracy is compared: test or validation
     cells: dict[str, list[Cell]]
-    controls: list[str]  # the models that nothing of what varies concerns
+    controls: list[str]  # the models that what varies leaves unchanged
     left_out: int  # rows of other recipes than the study now has
     machines: list[str]  # the types of machine that trained
 
@@ -60,7 +60,7 @@ def did_diverge(row: Row) -> bool:
 
 
 def collect(study: Study, params: Params, rows: Iterable[Row]) -> Results:
-    """Find the trainings of ``study`` upon ``params`` among ``rows``, with whatever seeds.
+    """Find the trainings of ``study``, based on ``params``, among ``rows``, whatever their seeds.
 
     Raises:
         ParamsError: the study cannot be planned.

@@ -24,15 +24,15 @@ def path_of(study: Study) -> Path:
 
 
 def read_shifted(study: Study) -> list[SeededRow]:
-    """Read the rows of the second record; none where there is no file.
+    """Read the rows of the second record; none if there is no file.
 
     Raises:
-        PipelineError: the file is something else.
+        PipelineError: the file is not such a record.
     """
     path = path_of(study)
     if not path.exists():
         return []
-    remedy = f"mend it, or restore it with `git checkout {path}`"
+    remedy = f"correct it, or restore it with `git checkout {path}`"
     return read_shift_rows(path, remedy, TypeAdapter(list[SeededRow]))
 
 
@@ -45,7 +45,7 @@ def scored_keys(study: Study, params: ShiftParams) -> set[Key]:
 
 
 def add_shifted(study: Study, trained: Row, rows: Sequence[ShiftRow]) -> None:
-    """Put ``rows``, of the network of the row ``trained`` in the main record, into the second."""
+    """Add ``rows``, of the network of ``trained`` (a row of the main record), to the second record."""
     model, seed, recipe = key_of(trained)
     new = [SeededRow(**asdict(row), seed=seed, recipe=recipe) for row in rows]
     kept = [row for row in read_shifted(study) if (row.model, row.seed) != (model, seed)]

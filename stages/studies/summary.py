@@ -9,7 +9,7 @@ from stages.studies.results import Cell, Results
 
 @dataclass(frozen=True)
 class Table:
-    """A header, rows with as many cells as the header, and notes to stand below them."""
+    """A header, rows with as many cells as the header, and notes below them."""
 
     header: list[str]
     rows: list[list[str]]
@@ -79,7 +79,7 @@ def _short(key: str) -> str:
 
 
 def show(cell: Cell, column: str) -> str:
-    """Return the mean and the deviation of a cell in per cent, and how many diverged."""
+    """Return the mean and the deviation of a cell in percent, and how many diverged."""
     finished = [100 * x for s, x in cell.accuracy(column).items() if s not in cell.diverged]
     parts = []
     if finished:
@@ -93,14 +93,14 @@ def show(cell: Cell, column: str) -> str:
 def _notes(results: Results) -> list[str]:
     study = results.study
     notes = [
-        f"{results.split.capitalize()} accuracy in per cent, mean ± standard deviation over the "
+        f"{results.split.capitalize()} accuracy in percent, mean ± standard deviation over the "
         "seeds."
     ]
     if study.set:
         shown = ", ".join(f"{key} {text_of(value)}" for key, value in study.set.items())
-        notes.append(f"Beside params.yaml: {shown}.")
+        notes.append(f"Changed from params.yaml: {shown}.")
     if results.controls:
-        notes.append(f"What varies does not concern {' and '.join(results.controls)}.")
+        notes.append(f"What varies leaves {' and '.join(results.controls)} unchanged.")
     notes += tell_of_record(results)
     return notes
 
@@ -109,7 +109,7 @@ def tell_of_record(results: Results) -> list[str]:
     """Say what a reader has to know of the record: rows left out, machines of several types."""
     notes = []
     if results.left_out:
-        notes.append(f"Rows of other recipes, left out: {results.left_out}.")
+        notes.append(f"Rows of other recipes were left out: {results.left_out}.")
     if len(results.machines) > 1:
         notes.append(f"The trainings ran on {len(results.machines)} types of machine.")
     return notes

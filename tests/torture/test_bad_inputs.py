@@ -226,7 +226,7 @@ EVALUATED = [
     Bad("no worked example", _remove("data/worked_example.json"), "report", 1, "worked_example.json is missing; restore it"),
     Bad("worked example of NaN", _replace("data/worked_example.json", "[[[-1,", "[[[NaN,"), "report", 1, "not 4x4x2x2 finite numbers"),
     Bad("nested worked example", _write("data/worked_example.json", b"[" * 60_000), "report", 1, "worked_example.json is not valid JSON"),
-    Bad("another lock file", _write("dvc.lock", b"stages: 3"), "report", 1, "dvc.lock is no lock file"),
+    Bad("another lock file", _write("dvc.lock", b"stages: 3"), "report", 1, "dvc.lock is not a lock file"),
 ]  # fmt: skip
 PLACES = [
     Bad("models a file", lambda p: (_remove("models")(p), p.write("models", b"")), "train gn", 1, "cannot be written"),

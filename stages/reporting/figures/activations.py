@@ -16,7 +16,7 @@ from stages.reporting.figures.style import (
 
 
 def draw_activations(block: str, observed: dict[str, Observed]) -> Figure:
-    """Draw the distributions before and after normalization in ``block``, a row a model.
+    """Draw the distributions before and after normalization in ``block``, one row per model.
 
     Args:
         block: the name of the part of the network.

@@ -77,7 +77,7 @@ def _draw_with_markers(
     value: Callable[[Epoch], float],
     every: Mapping[str, tuple[int, int]] | None = None,
 ) -> None:
-    """Draw a curve a model, with a marker at all epochs, or from the first at each nth."""
+    """Draw one curve per model, with a marker at all epochs, or from the first at each nth."""
     for model, epochs in histories.items():
         axes.plot(
             [epoch.number for epoch in epochs],
@@ -157,7 +157,7 @@ def _draw_models(
     find_best: Callable[[list[float]], np.intp],
     form: str,
 ) -> None:
-    """Draw a curve a model; mark its best value with a star and its last with its marker."""
+    """Draw one curve per model; mark its best value with a star and its last with its marker."""
     for model, epochs in histories.items():
         numbers = [epoch.number for epoch in epochs]
         values = [value(epoch) for epoch in epochs]

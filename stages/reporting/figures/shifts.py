@@ -74,7 +74,7 @@ def _draw_legend(axes: Axes, place: str, fontsize: int = 11) -> None:
 
 
 def draw_test_batch(found: ShiftFindings) -> Figure:
-    """Draw the accuracy of bn by how many test images give the statistics, a panel a set."""
+    """Draw the accuracy of bn by how many test images give the statistics, one panel per set."""
     by_size: dict[tuple[str, float], dict[int, float]] = {}
     for case, accuracy in found.accuracy.items():
         if case.batch_size is not None:

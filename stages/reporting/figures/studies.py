@@ -1,4 +1,4 @@
-"""The answer of a study: the error at each value of what varies, a line a model."""
+"""The answer of a study: the error at each value of what varies, one line per model."""
 
 from collections.abc import Sequence
 from statistics import mean
@@ -35,7 +35,7 @@ def draw_answer(question: Question) -> Figure:
 
     At each value of what varies, evenly spaced; at each model, if nothing does. A cross marks
     where trainings diverged; there, the spread of the others says nothing, and is left out.
-    Below stands what others found, where the study tells.
+    Below stands what others found, if the study says so.
     """
     with figure_style():
         if question.published is None:
