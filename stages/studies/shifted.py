@@ -45,7 +45,7 @@ def scored_keys(study: Study, params: ShiftParams) -> set[Key]:
 
 
 def add_shifted(study: Study, trained: Row, rows: Sequence[ShiftRow]) -> None:
-    """Add ``rows`` of the network of ``trained``, a row of the main record, to the second record."""
+    """Add ``rows`` of the network of ``trained``, a row of the main record, to the second one."""
     model, seed, recipe = key_of(trained)
     new = [SeededRow(**asdict(row), seed=seed, recipe=recipe) for row in rows]
     kept = [row for row in read_shifted(study) if (row.model, row.seed) != (model, seed)]
