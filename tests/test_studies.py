@@ -260,7 +260,7 @@ HEADER = "model,seed,train.epochs,test_accuracy,test_loss,recipe"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (f"{HEADER}\nbn,0,3,0.9,0.1,ra\nbn,0,3,0.9,0.1,ra\n", "row 2 is the same training"),
+        (f"{HEADER}\nbn,0,3,0.9,0.1,ra\nbn,0,3,0.9,0.1,ra\n", "row 2 repeats the training"),
         (f"{HEADER}\nbn,00,3,0.9,0.1,ra\n", "row 1 has the seed '00', not a whole number"),
         (f"{HEADER}\nbn,1 # x,3,0.9,0.1,ra\n", "row 1 has the seed '1 # x'"),
         (f"{HEADER}\nbn,,3,0.9,0.1,ra\n", "row 1 has the seed ''"),
