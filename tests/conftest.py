@@ -260,3 +260,15 @@ def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def project_of_studies(folder: Path, studies: str) -> Project:
+    """Return a project of these studies that trains on 1,000 images for an epoch, no records."""
+    project = Project(folder)
+    project.set_param("validation_images", 59_000)
+    project.set_param("epochs", 1)
+    project.set_param("weight_average", 0)
+    project.write("studies.yaml", studies.encode())
+    for path in (project.folder / "reports/studies").iterdir():
+        path.unlink()
+    return project

@@ -15,7 +15,7 @@ from stages.core.errors import PipelineError
 from stages.core.params import load_params
 from stages.core.recipe import Recipe
 from stages.studies.job import Job
-from tests.conftest import Project, wait_for
+from tests.conftest import Project, project_of_studies, wait_for
 
 STUDIES = """
 studies:
@@ -32,15 +32,7 @@ RECORD = "reports/studies/rates.csv"
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that trains on 1,000 images for an epoch, without records."""
-    project = Project(tmp_path_factory.mktemp("study"))
-    project.set_param("validation_images", 59_000)
-    project.set_param("epochs", 1)
-    project.set_param("weight_average", 0)
-    project.write("studies.yaml", STUDIES.encode())
-    for path in (project.folder / "reports/studies").iterdir():
-        path.unlink()
-    return project
+    return project_of_studies(tmp_path_factory.mktemp("study"), STUDIES)
 
 
 class Nodes:

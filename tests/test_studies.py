@@ -27,7 +27,7 @@ from stages.studies.readings import with_batch_statistics, with_recomputed_stati
 from stages.studies.record import Row, merge, read_rows, write_rows
 from stages.studies.results import collect
 from stages.studies.summary import summarize
-from tests.conftest import ROOT, Project, change, wait_for
+from tests.conftest import ROOT, Project, change, project_of_studies, wait_for
 
 STUDIES = """
 recipes:
@@ -61,15 +61,7 @@ DECLARED = read_studies(ROOT / "studies.yaml").values()
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that trains on 1,000 images for an epoch, without records."""
-    project = Project(tmp_path_factory.mktemp("study"))
-    project.set_param("validation_images", 59_000)
-    project.set_param("epochs", 1)
-    project.set_param("weight_average", 0)
-    project.write("studies.yaml", STUDIES.encode())
-    for path in (project.folder / "reports/studies").iterdir():
-        path.unlink()
-    return project
+    return project_of_studies(tmp_path_factory.mktemp("study"), STUDIES)
 
 
 def _study(name: str) -> tuple[str, ...]:
