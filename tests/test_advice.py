@@ -10,7 +10,7 @@ from stages.reporting.advice import Advice, Contest, advise, choose
 from stages.reporting.evidence import Comparison, Evidence
 from stages.reporting.inference import Interval
 from stages.reporting.shifts import Effect, ShiftFindings
-from stages.reporting.studies import Studies, ask
+from stages.reporting.studies import ShiftedStudy, Studies, ask
 from stages.studies.declaration import Situation, Study
 from stages.studies.plan import list_trainings
 from stages.studies.results import collect
@@ -90,7 +90,7 @@ def test_shifted_images(params: Params) -> None:
         _effect("brightness", -0.1, WORSE[1]),
         _effect("contrast", 0.1, _compare("bn-batch", "bn", 0.07, 0.002)),
     ]
-    nothing = Studies([], [])
+    nothing = Studies([], [], [])
     assert _rows(advise(CLEAN, _shifts(params, effects, 5), nothing, MARGIN)) == [
         (
             "my test images are of lower contrast or darker",
@@ -106,6 +106,22 @@ def test_shifted_images(params: Params) -> None:
     ]
     # One run of each speaks of these networks alone.
     assert advise(CLEAN, _shifts(params, effects, 1), nothing, MARGIN) == []
+
+
+def test_shifted_images_of_a_study(params: Params) -> None:
+    """As those of the main job, in the situations that the study declares."""
+    when = Situation(when="on Sundays, {}")
+    study = Study(name="x", question="?", models=["bn", "ln"], seeds=2, situations=[when])
+    effects = [_effect("blur", 1, WORSE[1])]
+    studies = Studies([], [ShiftedStudy(study, _shifts(params, effects, 2))], [])
+    (found,) = advise(CLEAN, _shifts(params, effects, 1), studies, MARGIN)
+    assert found == Advice(
+        "on Sundays, my test images are blurred",
+        "ln",
+        f"blur of 1 pixels: {FROM_BN_TO_LN}",
+        "x",
+        "study_x",
+    )
 
 
 def test_studies_and_seeds(params: Params) -> None:
@@ -125,7 +141,7 @@ def test_studies_and_seeds(params: Params) -> None:
         | {"test_accuracy": accuracy.get(x.arm.model, f"0.9{x.seed}")}
         for x in list_trainings(study, params)
     ]
-    studies = Studies(list(ask(collect(study, params, rows), MARGIN)), [])
+    studies = Studies(list(ask(collect(study, params, rows), MARGIN)), [], [])
     evidence = replace(
         CLEAN,
         test_accuracy=SHARES,

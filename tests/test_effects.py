@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 from matplotlib.colors import to_hex
-from scipy.stats import ttest_rel
+from scipy.stats import t, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
 from stages.core.params import Params
@@ -159,6 +160,18 @@ def test_figure_without_anything_that_varies(params: Params) -> None:
     # Nothing differs by much, so the axis spans no less than a factor of three.
     low, high = axes.get_ylim()
     assert high / low == pytest.approx(3)
+
+
+def test_figure_holds_the_intervals(params: Params) -> None:
+    """Errors of 2, 3 and 6 %: the interval ends at 8.8 % by scipy, far above the mean."""
+    study = _declare(models=["gn"])
+    errors = [0.02, 0.03, 0.06]
+    rows = _record(study, params, lambda x: {"test_accuracy": f"{1 - errors[x.seed]:.4f}"})
+    (question,) = ask(collect(study, params, rows), MARGIN)
+    (axes,) = draw_answer(question).axes
+    _, top = t.interval(0.95, df=2, loc=mean(errors), scale=stdev(errors) / 3**0.5)
+    assert max(max(line.get_ydata()) for line in axes.lines) == pytest.approx(top)
+    assert axes.get_ylim()[1] >= top
 
 
 def test_what_is_shown(tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:

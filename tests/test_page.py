@@ -124,10 +124,10 @@ def test_table_shows_the_metrics(page: Page) -> None:
             )
         }
         assert shown == {
-            "test accuracy": f"{100 * metrics['test_accuracy']:.2f} %",
+            "test accuracy": f"{100 * metrics['test_accuracy']:.2f}\N{NO-BREAK SPACE}%",
             "errors": str(metrics["errors"]),
             "test loss": f"{metrics['test_loss']:.4f}",
-            "train accuracy": f"{100 * metrics['train_accuracy']:.2f} %",
+            "train accuracy": f"{100 * metrics['train_accuracy']:.2f}\N{NO-BREAK SPACE}%",
             "gap": f"{100 * metrics['accuracy_gap']:.2f} points",
             "parameters": str(metrics["parameters"]),
         }

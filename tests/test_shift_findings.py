@@ -18,7 +18,13 @@ from stages.reporting import shifts
 from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
 from stages.reporting.figures.style import COLOURS
 from stages.reporting.inference import matched_interval
-from stages.reporting.shifts import SHIFTS, Effect, ShiftFindings, find_shifts
+from stages.reporting.shifts import Effect, ShiftFindings, find_shifts
+from stages.reporting.studies import read_study_findings
+from stages.reporting.words import SHIFTS
+from stages.studies.declaration import read_studies
+from stages.studies.plan import list_trainings
+from stages.studies.record import write_rows
+from stages.studies.shifted import path_of
 from tests.conftest import change
 
 TOTAL = 1000
@@ -223,6 +229,33 @@ def test_a_damaged_record_of_seeds_gets_one_line(
     shifts.SEEDS_PATH.write_text(text.replace("accuracy", "precision"))
     with pytest.raises(PipelineError, match=r"seeds\.shifts\.csv is not a table .*or remove it"):
         find_shifts(shifted, predicted, labels, list(MODELS))
+
+
+def test_a_study_of_shifted_images(
+    shifted: Params, predicted: dict[Case, torch.Tensor], labels: torch.Tensor
+) -> None:
+    """It finds what the seeds of the main job would, had they been trained as the study says."""
+    others = change(shifted, train__epochs=shifted.train.epochs + 1)
+    _record_seeds(others, 4)
+    expected = find_shifts(others, predicted, labels, list(MODELS))
+    Path("studies.yaml").write_text(
+        "studies: {x: {question: '?', models: [bn, gn, ln], seeds: 4, shifts: true, "
+        f"set: {{train.epochs: {others.train.epochs}}}}}}}".replace("'", '"')
+    )
+    study = read_studies()["x"]
+    trained = [
+        x.row | {"recipe": x.recipe.digest, "test_accuracy": "0.9"}
+        for x in list_trainings(study, shifted)
+    ]
+    write_rows(study.record, trained)
+    shifts.SEEDS_PATH.rename(path_of(study))
+    found = read_study_findings(shifted)
+    assert [(one.study, one.shifts) for one in found.shifted] == [(study, expected)]
+    assert expected.num_seeds == 4
+    assert found.questions == []
+    # Networks that were not scored on all that params.yaml now lists say nothing.
+    more = change(shifted, shifts__rotation=[45.0, 60.0])
+    assert read_study_findings(more).shifted == []
 
 
 def test_matched_interval_covers_and_is_wald_for_many() -> None:

@@ -79,6 +79,14 @@ def advise(
             if question.effects
         ),
         *_advise_on_shifted(shifts, margin),
+        *(
+            advice
+            for one in studies.shifted
+            for situation in one.study.situations
+            for advice in _advise_on_shifted(
+                one.shifts, margin, situation.when, one.study.name, one.name
+            )
+        ),
     ]
 
 
@@ -110,19 +118,28 @@ def _advise_by_study(question: Question, situation: Situation, margin: float) ->
     return Advice(situation.text, take, support, study, question.name)
 
 
-def _advise_on_shifted(shifts: ShiftFindings, margin: float) -> Iterator[Advice]:
-    """Advise on shifted test images: among bn, gn and ln, and how to evaluate a given bn."""
+def _advise_on_shifted(
+    shifts: ShiftFindings,
+    margin: float,
+    when: str = "{}",
+    study: str = "seeds",
+    section: str = "shifts",
+) -> Iterator[Advice]:
+    """Advise on shifted test images: among bn, gn and ln, and how to evaluate a given bn.
+
+    In ``when``, {} stands for what the images are.
+    """
     if shifts.num_seeds < 2:
         return
     for best, kinds, support in _choose_by_kind(shifts, margin, of_bn_alone=False):
-        situation = f"my test images are {kinds}"
-        yield Advice(situation, _any_of(best), support, "seeds", "shifts")
+        situation = when.replace("{}", f"my test images are {kinds}")
+        yield Advice(situation, _any_of(best), support, study, section)
     for best, kinds, support in _choose_by_kind(shifts, margin, of_bn_alone=True):
-        situation = f"bn is trained already, and my test images are {kinds}"
+        situation = when.replace("{}", f"bn is trained already, and my test images are {kinds}")
         take = _any_of([_READINGS[x] for x in best])
         if best == [BATCH] and shifts.enough is not None:
             take += f", of {shifts.enough} images or more"
-        yield Advice(situation, take, support, "seeds", "shifts")
+        yield Advice(situation, take, support, study, section)
 
 
 def _choose_by_kind(

@@ -232,4 +232,4 @@ def _bound(evidence: Evidence) -> str:
         return ""
     largest = max(max(-interval.low, interval.high) for interval in intervals)
     bound = format_points(largest, 3)
-    return f", and with 95 % confidence none is larger than {bound} on these images"
+    return f", and with 95 % confidence no difference is larger than {bound} on these images"

@@ -1,6 +1,7 @@
 """The report as documents: templates filled with the findings and the pictures."""
 
 import base64
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,6 +18,7 @@ from stages.reporting.figures.worked_example import FILLS
 from stages.reporting.findings import Findings
 from stages.reporting.mistakes import SHOWN
 from stages.studies.declaration import text_of
+from stages.studies.summary import list_seeds
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -28,7 +30,8 @@ def render_markdown(findings: Findings, pictures: list[Picture]) -> str:
 
 def render_page(findings: Findings, pictures: list[Picture]) -> str:
     """Fill the template of reports/index.html, which holds everything in itself."""
-    return _render("index.html.j2", findings, pictures)
+    page = _render("index.html.j2", findings, pictures)
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", page)  # else lines begin with a %
 
 
 def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
@@ -45,6 +48,7 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         "percent": format_share,
         "points": format_points,
         "as_yaml": text_of,
+        "listed": list_seeds,
         "counted": lambda number, noun: f"{number} {noun}{'s' * (number != 1)}",
     }
     environment.globals |= {

@@ -1,6 +1,6 @@
 """How the models differ on shifted test images: the tests, and what may be said of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -19,6 +19,7 @@ from stages.reporting.claims import (
 )
 from stages.reporting.evidence import Comparison, compare_family
 from stages.reporting.inference import correct_for_number, matched_interval, p_of_disagreements
+from stages.reporting.words import SHIFTS
 from stages.studies.declaration import RECORDS
 
 SEEDS_PATH = RECORDS / "seeds.shifts.csv"
@@ -28,65 +29,6 @@ _NEAR = 0.01  # a fraction: batches are large enough once all accuracies are as 
 
 Pair = tuple[Case, Case]
 BySeed = Mapping[Case, Sequence[float]]  # accuracies in the same order of seeds
-
-
-@dataclass(frozen=True)
-class Shift:
-    """A shift in words."""
-
-    named: str  # with its severity
-    axis: str  # what the severity is
-    what: str  # what is done, a sentence
-    images: str  # what the images then are
-    images_below: str = ""  # the same, for severities below the one that changes nothing
-    none: float = 0  # the severity that changes nothing
-
-
-SHIFTS = {
-    "contrast": Shift(
-        "contrast x {:g}",
-        "factor",
-        "Contrast: each pixel's distance from the mean of its image is multiplied by the factor.",
-        images="of higher contrast",
-        images_below="of lower contrast",
-        none=1,
-    ),
-    "brightness": Shift(
-        "brightness {:+g}",
-        "added (black 0, white 1)",
-        "Brightness: one number is added to all pixels, where black is 0 and white is 1.",
-        images="brighter",
-        images_below="darker",
-    ),
-    "noise": Shift(
-        "noise of {:g}",
-        "deviation (black 0, white 1)",
-        "Noise: normal noise of this standard deviation, on the same scale, is added to the "
-        "pixels; its draws are always the same.",
-        images="noisier",
-    ),
-    "rotation": Shift(
-        "rotation by {:g}°",
-        "degrees",
-        "Rotation: the image is turned counter-clockwise.",
-        images="rotated",
-    ),
-    "translation": Shift(
-        "translation by {:g} pixels",
-        "pixels",
-        "Translation: the image is moved to the right.",
-        images="moved",
-    ),
-    "blur": Shift(
-        "blur of {:g} pixels",
-        "deviation (pixels)",
-        "Blur: a Gaussian of this standard deviation is applied.",
-        images="blurred",
-    ),
-    "inversion": Shift(
-        "inversion", "", "Inversion: black becomes white and white black.", images="inverted"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -170,16 +112,32 @@ def find_shifts(
     Raises:
         PipelineError: the record of seeds is damaged.
     """
-    pairs = _list_pairs(list(predicted), learned)
     if by_seed := read_seeds(params):
-        accuracy = {case: mean(values) for case, values in by_seed.items()}
-        num_seeds = len(next(iter(by_seed.values())))
-        margin = params.report.equivalence_margin / 100
-        comparisons = compare_by_seeds(pairs, by_seed, margin)
-    else:
-        right = {case: digits == labels for case, digits in predicted.items()}
-        accuracy = {case: float(of_case.double().mean()) for case, of_case in right.items()}
-        num_seeds, comparisons = 1, compare_by_images(pairs, right)
+        return find_shifts_by_seed(params, by_seed, learned)
+    pairs = _list_pairs(list(predicted), learned)
+    right = {case: digits == labels for case, digits in predicted.items()}
+    accuracy = {case: float(of_case.double().mean()) for case, of_case in right.items()}
+    return _find(params.shifts, accuracy, 1, pairs, compare_by_images(pairs, right))
+
+
+def find_shifts_by_seed(
+    params: Params, by_seed: BySeed, learned: Sequence[str] = tuple(MODELS)
+) -> ShiftFindings:
+    """Compare the models that ``learned`` on shifted images, over several seeds."""
+    pairs = _list_pairs(list(by_seed), learned)
+    accuracy = {case: mean(values) for case, values in by_seed.items()}
+    num_seeds = len(next(iter(by_seed.values())))
+    comparisons = compare_by_seeds(pairs, by_seed, params.report.equivalence_margin / 100)
+    return _find(params.shifts, accuracy, num_seeds, pairs, comparisons)
+
+
+def _find(
+    params: ShiftParams,
+    accuracy: dict[Case, float],
+    num_seeds: int,
+    pairs: Sequence[Pair],
+    comparisons: Sequence[Comparison],
+) -> ShiftFindings:
     effects = [
         Effect(
             first.shift,
@@ -190,8 +148,9 @@ def find_shifts(
         for (first, second), comparison in zip(pairs, comparisons, strict=True)
     ]
     by_statistics = [x for x in effects if x.comparison.first == BATCH and x.comparison.is_shown]
+    has_bn = any(BATCH in effect.accuracy for effect in effects)
     return ShiftFindings(
-        params=params.shifts,
+        params=params,
         accuracy=accuracy,
         num_seeds=num_seeds,
         num_tests=len(pairs),
@@ -203,8 +162,8 @@ def find_shifts(
         loss=max(
             (x for x in by_statistics if x.comparison.difference < 0), key=_size, default=None
         ),
-        of_batches=_tell_of_batches(accuracy) if "bn" in learned else "",
-        enough=_find_enough(accuracy) if "bn" in learned else None,
+        of_batches=_tell_of_batches(accuracy) if has_bn else "",
+        enough=_find_enough(accuracy) if has_bn else None,
     )
 
 
@@ -268,12 +227,23 @@ def read_seeds(params: Params) -> BySeed | None:
     if not SEEDS_PATH.exists():
         return None
     remedy = f"restore it with `git checkout {SEEDS_PATH}`, or remove it and run `make seeds`"
+    rows = read_rows(SEEDS_PATH, remedy, TypeAdapter(list[SeededRow]))
     digests = {model: Recipe.of(model, params).digest for model in MODELS}
+    return group_by_seed(rows, digests, params.shifts)
+
+
+def group_by_seed(
+    rows: Iterable[SeededRow], digests: Mapping[str, str], params: ShiftParams
+) -> BySeed | None:
+    """Group the accuracies of the recipes with these ``digests``, by model, as ``BySeed``.
+
+    None if fewer than two seeds have all shifts of all models.
+    """
     found: dict[int, dict[Case, float]] = {}
-    for row in read_rows(SEEDS_PATH, remedy, TypeAdapter(list[SeededRow])):
+    for row in rows:
         if row.recipe == digests.get(row.model):
             found.setdefault(row.seed, {})[row.case] = row.accuracy
-    cases = [case for model in MODELS for case in list_cases(model, params.shifts)]
+    cases = [case for model in digests for case in list_cases(model, params)]
     complete = [found[seed] for seed in sorted(found) if found[seed].keys() >= set(cases)]
     if len(complete) < 2:
         return None

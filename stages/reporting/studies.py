@@ -8,10 +8,13 @@ from stages.core.errors import ParamsError
 from stages.core.params import Params
 from stages.reporting.effects import Effect, Pair, Sentence, compare, tell, tell_of_sign_flips
 from stages.reporting.seeds import SEEDS_PATH
+from stages.reporting.shifts import ShiftFindings, find_shifts_by_seed, group_by_seed
 from stages.studies.declaration import Published, Situation, Study, read_studies
+from stages.studies.plan import plan
 from stages.studies.readings import NUM_IMAGES
 from stages.studies.record import read_rows
 from stages.studies.results import Cell, Results, collect
+from stages.studies.shifted import read_shifted
 from stages.studies.summary import axis_of, name_value, show, tell_of_record
 
 READINGS = {  # of bn: whose statistics it normalizes by to evaluate, and the column of that
@@ -77,11 +80,30 @@ class Question:
 
 
 @dataclass(frozen=True)
+class ShiftedStudy:
+    """A study of shifted test images, and what its record shows of them."""
+
+    study: Study
+    shifts: ShiftFindings
+
+    @property
+    def name(self) -> str:
+        """The name of its figure."""
+        return f"study_{self.study.name}"
+
+
+@dataclass(frozen=True)
 class Studies:
     """What the report says of the studies."""
 
     questions: list[Question]
+    shifted: list[ShiftedStudy]  # the main job's own seeds are elsewhere
     left_out: list[str]  # the studies that were recorded with other parameters than the present
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to say."""
+        return not (self.questions or self.shifted or self.left_out)
 
 
 def read_study_findings(params: Params) -> Studies:
@@ -95,6 +117,7 @@ def read_study_findings(params: Params) -> Studies:
         PipelineError: a record is damaged.
     """
     questions: list[Question] = []
+    shifted: list[ShiftedStudy] = []
     left_out = []
     for study in read_studies().values():
         rows = read_rows(study.record)
@@ -107,9 +130,18 @@ def read_study_findings(params: Params) -> Studies:
             continue
         if results.is_empty:
             left_out.append(study.name)
+        elif study.shifts:
+            shifted += _find_shifted(study, params)
         else:
             questions += ask(results, params.report.equivalence_margin / 100)
-    return Studies(questions, left_out)
+    return Studies(questions, shifted, left_out)
+
+
+def _find_shifted(study: Study, params: Params) -> Iterator[ShiftedStudy]:
+    """Compare the models on the shifted images, if two seeds have them all."""
+    digests = {model: arm.recipe.digest for model, (arm,) in plan(study, params).items()}
+    if by_seed := group_by_seed(read_shifted(study), digests, params.shifts):
+        yield ShiftedStudy(study, find_shifts_by_seed(params, by_seed))
 
 
 def ask(results: Results, margin: float) -> Iterator[Question]:

@@ -44,7 +44,7 @@ def tabulate(results: Results) -> Table:
         if seeds:
             shown = [show(cell, results.column) for cell in cells]
             name = name_value(variant, study.vary)
-            rows.append([name, _list(seeds), *shown, overall])
+            rows.append([name, list_seeds(seeds), *shown, overall])
     return Table(
         [axis_of(results) if study.vary else "variant", "seeds", *models, "all"],
         rows,
@@ -52,12 +52,12 @@ def tabulate(results: Results) -> Table:
     )
 
 
-def _list(seeds: list[int]) -> str:
+def list_seeds(seeds: list[int]) -> str:
     """Return ``seeds``, sorted, in words: "0 to 9", or one by one if some are missing."""
     first, last = seeds[0], seeds[-1]
     if len(seeds) > 2 and len(seeds) == last - first + 1:
         return f"{first} to {last}"
-    return " ".join(map(str, seeds))
+    return ", ".join(map(str, seeds))
 
 
 def axis_of(results: Results) -> str:

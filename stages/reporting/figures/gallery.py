@@ -16,8 +16,13 @@ from stages.reporting.figures.worked_example import draw_worked_example
 from stages.reporting.findings import Findings
 from stages.reporting.results import Results
 from stages.reporting.shifts import ShiftFindings
-from stages.reporting.studies import Question
+from stages.reporting.studies import Question, ShiftedStudy
 from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics
+
+_OF_SHIFTS = (
+    "Test accuracy by the severity of each shift, for bn with running statistics and with those of "
+    "the test batch, gn and ln"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ def draw_pictures(findings: Findings) -> list[Picture]:
     return [
         *_curves(results, has_average),
         *_shifts(findings.shifts),
+        *map(_shifted, findings.studies.shifted),
         *map(_answer, findings.studies.questions),
         *_errors(findings),
         *_worked_example(findings.example),
@@ -60,14 +66,14 @@ def _curves(results: Results, has_average: bool) -> Iterator[Picture]:
 
 def _shifts(found: ShiftFindings) -> Iterator[Picture]:
     if found.effects:
-        text = (
-            "Test accuracy by the severity of each shift, for bn with running statistics and with "
-            "those of the test batch, gn and ln"
-        )
-        yield Picture("shifts", draw_shifts(found), text)
+        yield Picture("shifts", draw_shifts(found), _OF_SHIFTS)
     if found.of_batches:
         text = "Test accuracy of bn by the number of test images that give the statistics"
         yield Picture("test_batch", draw_test_batch(found), text)
+
+
+def _shifted(one: ShiftedStudy) -> Picture:
+    return Picture(one.name, draw_shifts(one.shifts), f"{one.study.question} {_OF_SHIFTS}")
 
 
 def _answer(question: Question) -> Picture:

@@ -82,6 +82,7 @@ def draw_overlaps(overlaps: Mapping[tuple[str, ...], list[Mistake]]) -> Figure:
             ylim=(len(overlaps) - 0.4, -1.4),
             yticks=[],
         )
+        axes.locator_params(axis="x", integer=True)
         axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= widest])
         axes.spines["left"].set_visible(False)
         axes.grid(visible=False)
@@ -181,5 +182,5 @@ def draw_reliability(guesses: Mapping[str, Guesses]) -> Figure:
             xlim=(0.2, 1.02),
             ylim=(-0.02, 1.02),
         )
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right")
     return figure

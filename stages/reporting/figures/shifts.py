@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from stages.core.params import MODELS
 from stages.evaluation.shifts import CLEAN, Case
 from stages.reporting.figures.style import COLOURS, MARKERS, PAPER, figure_style, subplots
-from stages.reporting.shifts import SHIFTS, ShiftFindings
+from stages.reporting.shifts import ShiftFindings
+from stages.reporting.words import SHIFTS
 
 _BATCH = "bn-batch"
 _LOOKS = {

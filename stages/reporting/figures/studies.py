@@ -25,6 +25,7 @@ from stages.studies.results import CHANCE
 _SPREAD = 0.2  # of the distance of two places: over it the series stand side by side
 _LEAST_RANGE = 3  # of the axis, highest / lowest, so that small differences look small
 _DASH = 4
+_LEGEND_LINE = 3.3  # in font sizes; long enough for two dashes
 _READINGS = {"running": ("-", "o"), "recomputed": ("--", "D"), "batch": (":", "v")}
 
 _CROSS = {"color": INK, "marker": "x", "linestyle": "", "markersize": 8, "markeredgewidth": 1.5}
@@ -56,7 +57,13 @@ def draw_answer(question: Question) -> Figure:
         )
         if handles := axes.get_legend_handles_labels()[0]:
             # Not within the axes, where lines often cross them.
-            figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+            has_dashes = any(one.is_control for one in question.series)
+            figure.legend(
+                handles=handles,
+                handlelength=_LEGEND_LINE if has_dashes else None,
+                loc="outside upper center",
+                ncols=len(handles),
+            )
     return figure
 
 
@@ -105,9 +112,9 @@ def _draw_models(axes: Axes, series: Sequence[Series]) -> None:
 def _draw_spread(axes: Axes, series: Series, place: int, x: float) -> None:
     """Draw the interval of the mean; instead a cross, where trainings diverged."""
     cell = series.cells[place]
+    if ends := _find_ends(series, place):
+        axes.plot([x, x], ends, color=COLOURS[series.model], linewidth=1.2)
     if not cell.diverged:
-        if ends := _find_ends(series, place):
-            axes.plot([x, x], ends, color=COLOURS[series.model], linewidth=1.2)
         return
     error = _mean_error(series, place)
     axes.plot(x, error, **_CROSS)
@@ -129,9 +136,14 @@ def _draw_published(axes: Axes, published: Published, places: Sequence[str]) -> 
 
 
 def _limit_errors(axes: Axes, series: Sequence[Series]) -> None:
-    """Let the axis hold all means, with round numbers; and show where guessing is."""
-    errors = [_mean_error(x, i) for x in series for i in range(len(x.cells)) if x.accuracy(i)]
-    low, high = min(errors) / 1.3, max(errors) * 1.3
+    """Let the axis hold all means, with round numbers; and show where guessing is.
+
+    It holds the upper ends of the intervals too; lower ends may be 0, infinitely far down.
+    """
+    known = [(x, i) for x in series for i in range(len(x.cells)) if x.accuracy(i)]
+    errors = [_mean_error(*cell) for cell in known]
+    tops = [1.05 * ends[1] for cell in known if (ends := _find_ends(*cell))]
+    low, high = min(errors) / 1.3, max([1.3 * max(errors), *tops])
     wider = max((_LEAST_RANGE * low / high) ** 0.5, 1)
     low, high = low / wider, high * wider
     if high > 1 - CHANCE:
@@ -151,7 +163,9 @@ def _mean_error(series: Series, place: int) -> float:
 
 
 def _find_ends(series: Series, place: int) -> tuple[float, float] | None:
-    """Return the ends of the interval of the mean error, where there is one."""
+    """Return the ends of the interval of the mean error; None for one seed, or if any diverged."""
+    if series.cells[place].diverged:
+        return None
     errors = [1 - accuracy for accuracy in series.accuracy(place).values()]
     interval = mean_interval(errors, 1) if len(errors) > 1 else None
-    return None if interval is None else (max(interval.low, LEAST), interval.high)
+    return None if interval is None else (max(interval.low, LEAST), min(interval.high, 1))
