@@ -41,7 +41,7 @@ def main() -> None:
         lacking = _find_lacking()
         if lacking and not is_ours:
             sys.exit(
-                f".venv, which make did not make and so leaves alone, lacks {lacking}; run "
+                f".venv, which make did not create and so leaves alone, lacks {lacking}; run "
                 f"`{PYTHON} -m pip install -r {PINS}`, or remove .venv and run make again"
             )
         if lacking:
@@ -68,7 +68,7 @@ def _is_absent() -> bool:
 
 def _create(lock: int) -> None:
     if sys.version_info < (3, 11):  # noqa: UP036  (`make` takes any python3)
-        sys.exit(f"{sys.executable} is no Python 3.11 or newer; use: make PYTHON=python3.11")
+        sys.exit(f"{sys.executable} is not Python 3.11 or newer; use: make PYTHON=python3.11")
     VENV.mkdir(exist_ok=True)
     OURS.touch()
     python = getattr(sys, "_base_executable", sys.executable)  # not that of a .venv just deleted
@@ -112,11 +112,11 @@ def _list_lacking() -> None:
 
 
 def _install(lock: int) -> None:
-    print(f"installing {PINS} into .venv, which has 6 GB then", flush=True)
+    print(f"installing {PINS} into .venv, which then takes 6 GB", flush=True)
     quiet = ("--quiet", "--disable-pip-version-check")
     command = [PYTHON.absolute(), "-m", "pip", "install", *quiet, "--requirement", PINS]
     if subprocess.run(command, pass_fds=[lock]).returncode:
-        sys.exit(f".venv has not the versions of {PINS}: pip failed, see above")
+        sys.exit(f".venv does not have the versions of {PINS}: pip failed, see above")
 
 
 def _name_this_folder() -> None:

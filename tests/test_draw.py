@@ -138,6 +138,7 @@ def test_a_stroke_is_read(page: Page) -> None:
     page.locator("#draw-wipe").click()
     assert _shares(page).sum() == 0
     assert page.locator("#draw-status").inner_text() == "Draw a digit."
+    assert not page.locator("#draw-maps").is_visible()
 
 
 @pytest.mark.parametrize("width", [380, 1280])

@@ -53,7 +53,7 @@ def test_sentence_by_hand() -> None:
     assert topic == "gn and ln"
     first, second, third, fourth = text.removesuffix(".").split("; ")
     assert first.startswith(
-        "at 1 to 4, gn is above ln, the most at 4: by 0.800 points, 95 % interval"
+        "at 1 to 4, gn is above ln, and most so at 4: by 0.800 points, 95 % interval"
     )
     assert second.startswith("at 8, ln is 30.000 points above gn, 95 % interval ")
     assert third == "at 32 and 64, they are equal within 0.1 points"

@@ -151,7 +151,7 @@ def test_one_that_make_did_not_make_here_is_used_or_refused_but_never_changed(
     assert folder.make() == ""
     folder.pin("tiny==2")
     error = folder.make(is_fit=False)
-    assert ".venv, which make did not make and so leaves alone, lacks tiny==2; run" in error
+    assert ".venv, which make did not create and so leaves alone, lacks tiny==2; run" in error
     assert folder.state() == before
 
 
@@ -170,7 +170,9 @@ def test_a_link_that_leads_to_no_environment_is_refused(
 def test_other_pins_without_a_network_cost_nothing(own: Folder) -> None:
     before = own.state()
     own.pin("tiny==2")
-    assert ".venv has not the versions of requirements.txt" in own.make(False, has_network=False)
+    assert ".venv does not have the versions of requirements.txt" in own.make(
+        False, has_network=False
+    )
     assert own.state() == before
     own.pin("tiny==1")
     own.make(has_network=False)

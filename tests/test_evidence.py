@@ -10,7 +10,12 @@ from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
 from stages.evaluation.metrics import Metrics
 from stages.reporting.claims import answer, judge, tell_of_sign_flips
-from stages.reporting.evidence import Evidence, compare_by_images, compare_by_seeds
+from stages.reporting.evidence import (
+    Evidence,
+    compare_by_images,
+    compare_by_seeds,
+    compare_family,
+)
 from stages.reporting.failures import explain_failure
 from stages.reporting.mistakes import Guesses, read_off
 from stages.reporting.seeds import Seeds, describe_seeds, read_seeds
@@ -116,7 +121,7 @@ def test_three_verdicts_of_a_pair() -> None:
     undecided = dataclasses.replace(evidence, by_accuracy=[within])
     assert tell_of_sign_flips(undecided).endswith("disagrees with the paired test on bn and gn.")
     few = dataclasses.replace(evidence, num_seeds=6)
-    assert tell_of_sign_flips(few).startswith("The exact sign-flip test cannot show any")
+    assert "the exact sign-flip test cannot show any difference" in tell_of_sign_flips(few)
 
 
 def test_interval_of_a_difference_is_that_of_the_paired_seeds() -> None:
@@ -276,3 +281,12 @@ def test_the_answer_leads_with_failures_and_compares_the_rest() -> None:
     nothing = Evidence("seeds", "over 5 seeds each", {"gn": 0.9}, {"gn": 0.9}, [], [])
     assert judge(nothing) == []
     assert "Use" not in answer(nothing, {"bn": "x", "ln": "y"})
+
+
+def test_no_interval_goes_beyond_100_points() -> None:
+    """Student's own would end at (0.8 + 0 + 0.85) / 3 + 4.30 x 0.477 / 3^0.5 = 1.73."""
+    pairs = [(0.9, 0.1), (0.1, 0.1), (0.95, 0.1)]
+    (compared,) = compare_family([("bn", "none", pairs)], MARGIN)
+    assert compared.interval is not None
+    assert compared.interval.high == 1
+    assert compared.interval.low == pytest.approx(-0.634, abs=0.001)

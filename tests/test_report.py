@@ -189,7 +189,9 @@ def test_the_users_environment_changes_nothing(folder: Path) -> None:
     page = page.replace("\N{NO-BREAK SPACE}", " ")
     assert page.index('id="where"') < page.index('id="shifts"') < page.index('id="draw"')
     for document in (text, page):
-        assert document.index("On test images unlike those") < document.index("What does L1 cost?")
+        assert document.index("On test images unlike the training images") < document.index(
+            "What does L1 cost?"
+        )
         # Only gn is right on 9,000 images: 9000 / 10002 +- 2.5 deviations of 0.3 points.
         assert "gn 100.0 %, bn 10.0 %: 90.0 points (95 % interval 89.2 to 90.7, p &lt;" in document
         assert "bn-batch gains most with contrast x 0.1: bn-batch 80.0 %, bn 10.0 %: 70" in document

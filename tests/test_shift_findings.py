@@ -134,6 +134,7 @@ def test_sentences_say_the_numbers(one_run: ShiftFindings) -> None:
     assert contrast.subject == "Contrast x 0.1"
     assert contrast.text.startswith("gn 97.0 %, bn 12.0 %: 85.0 points (95 % interval 8")
     assert contrast.text.endswith(", p < 0.001)")
+    assert one_run.exception.endswith(f", most of all with contrast x 0.1: {contrast.text}.")
     assert inversion.subject == "Inversion"
     assert inversion.text.startswith("gn 60.0 %, bn 30.0 %: 30.0 points (95 % interval 2")
     assert rotation.subject == "Rotation by 45°"
@@ -204,6 +205,10 @@ def test_several_seeds_are_paired(
     reach = t.ppf(1 - 0.05 / 16 / 2, 4) * difference.std(ddof=1) / 5**0.5
     assert contrast.comparison.interval.low == pytest.approx(difference.mean() - reach)
     assert contrast.text.startswith(f"gn {gn.mean() / 10:.1f} %, bn {bn.mean() / 10:.1f} %: ")
+    ends = t.interval(0.95, 4, loc=bn.mean() / 10, scale=bn.std(ddof=1) / 10 / 5**0.5)
+    (axes,) = [x for x in draw_shifts(found).axes if x.get_title(loc="left") == "Contrast"]
+    bars = [bar.get_segments()[0] for bar in axes.collections]
+    assert any(bar.ravel().tolist() == pytest.approx([0.1, ends[0], 0.1, ends[1]]) for bar in bars)
 
 
 @pytest.mark.parametrize(

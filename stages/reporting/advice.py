@@ -168,7 +168,8 @@ def choose(
 ) -> tuple[list[str], str]:
     """Return those that are not shown to be worse than another, and what supports that.
 
-    None if no difference is shown, unless all are equal within ``margin``; nor if each is worse
+    The support is, for each of the others, the largest difference by which it is worse. None are
+    chosen if no difference is shown, unless all are equal within ``margin``; nor if each is worse
     than another at some place. Those that ``diverged`` are never chosen.
     """
     if not contests:
@@ -176,8 +177,11 @@ def choose(
     names = dict.fromkeys(x for of in contests for x in (of.comparison.first, of.comparison.second))
     shown = [x for x in contests if x.comparison.is_shown]
     if shown:
-        behind = {in_order(x.comparison)[1] for x in shown} | set(diverged)
-        return [x for x in names if x not in behind], max(shown, key=lambda x: x.size).text
+        worst: dict[str, Contest] = {}  # of each that is worse than another
+        for contest in sorted(shown, key=lambda x: x.size, reverse=True):
+            worst.setdefault(in_order(contest.comparison)[1], contest)
+        best = [x for x in names if x not in worst and x not in diverged]
+        return best, "; ".join(contest.text for contest in worst.values())
     if all(x.comparison.is_equal for x in contests):
         return [x for x in names if x not in diverged], equal_within(margin)
     return [], "no difference is shown"

@@ -193,12 +193,12 @@ def _recommend(evidence: Evidence) -> str:
             else f"between {both} no difference in test accuracy is shown"
         )
         return f"Use {' or '.join(level)}. {basis}: {accuracies}; {leads}; {rest}.{caution}"
-    widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
     if all(x.is_equal for x in evidence.by_accuracy):
         return (
             f"Use {_any_of(level)}: in test accuracy they are {equal_within(evidence.margin)}"
-            f"{_bound(evidence)}. {basis}: {accuracies}; {describe_difference(widest)}."
+            f"{_bound(evidence)}. {basis}: {accuracies}."
         )
+    widest = max(evidence.by_accuracy, key=lambda x: abs(x.difference))
     return (
         f"Use {_any_of(level)}: no difference in test accuracy is shown{_bound(evidence)}. "
         f"{basis}: {accuracies}; {describe_difference(widest)}"
@@ -212,8 +212,8 @@ def tell_of_sign_flips(evidence: Evidence) -> str:
         return ""
     if not evidence.can_flips_show:
         return (
-            f"The exact sign-flip test cannot show any difference with {evidence.num_seeds} seeds, "
-            "however large."
+            f"With {evidence.num_seeds} seeds, the exact sign-flip test cannot show any "
+            "difference: its p-value cannot get small enough."
         )
     if not evidence.disagreements:
         return "The exact sign-flip test agrees with the paired test on every pair."

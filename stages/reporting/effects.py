@@ -114,7 +114,7 @@ def _tell_topic(effects: Sequence[Effect], margin: float) -> str:
 
 
 def _tell_shown(ahead: str, behind: str, effects: Sequence[Effect], margin: float) -> str:
-    """Say how far one is above the other; of several places, name the one where it is most."""
+    """Say how far one is above the other; of several places, name the one where it is farthest."""
     by_place = {x.pair.place: x.comparison for x in effects if x.comparison is not None}
     small = though_small(list(by_place.values()), margin)
     place, largest = max(by_place.items(), key=lambda item: abs(item[1].difference))
@@ -122,7 +122,7 @@ def _tell_shown(ahead: str, behind: str, effects: Sequence[Effect], margin: floa
         return f"{describe_difference(largest)}{small}"
     size = format_points(abs(largest.difference), 3)
     most = f"{_at([place], [place], ': ')}by {size}{describe_support(largest)}"
-    return f"{ahead} is above {behind}, the most {most}{small}"
+    return f"{ahead} is above {behind}, and most so {most}{small}"
 
 
 def _at(places: Sequence[str], order: Sequence[str], end: str) -> str:
@@ -133,7 +133,7 @@ def _at(places: Sequence[str], order: Sequence[str], end: str) -> str:
     """
     if "" in places:
         return ""
-    if not all(map(_is_number, places)):
+    if not all(map(is_number, places)):
         if set(places) == {"yes", "no"}:
             return f"either way{end}"
         return f"{'if' if set(places) <= {'yes', 'no'} else 'with'} {_join(places)}{end}"
@@ -147,7 +147,8 @@ def _at(places: Sequence[str], order: Sequence[str], end: str) -> str:
     return f"at {_join([word for run in short for word in run])}{end}"
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Say whether ``text``, a value of what varies, is a number."""
     try:
         float(text)
     except ValueError:
@@ -169,7 +170,7 @@ def tell_of_sign_flips(effects: Sequence[Effect]) -> str:
     if not can_flips_show(len(compared), num_seeds):
         return (
             f"With {num_seeds} seeds, the exact sign-flip test cannot show any of these "
-            f"{len(compared)} differences, however large."
+            f"{len(compared)} differences: its p-value cannot get small enough."
         )
     disputed = sum(effect.comparison.is_disputed for effect in compared if effect.comparison)
     verb, number = ("disagrees", f"{disputed} of") if disputed else ("agrees", "all")

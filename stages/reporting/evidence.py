@@ -173,7 +173,7 @@ def compare_family(
             first,
             second,
             difference=mean(x),
-            interval=mean_interval(x, len(pairs)),
+            interval=_clip(mean_interval(x, len(pairs))),
             p_value=p_value,
             needed=count_needed_seeds(x, len(pairs)),
             p_equivalence=p_equivalence,
@@ -183,3 +183,8 @@ def compare_family(
             pairs, differences, p_values, of_equivalence, of_sign_flips, strict=True
         )
     ]
+
+
+def _clip(interval: Interval | None) -> Interval | None:
+    """Leave out differences above 100 points, which Student's interval may reach but no two can."""
+    return interval and Interval(max(interval.low, -1.0), min(interval.high, 1.0))

@@ -18,7 +18,13 @@ from stages.reporting.claims import (
     in_order,
 )
 from stages.reporting.evidence import Comparison, compare_family
-from stages.reporting.inference import correct_for_number, matched_interval, p_of_disagreements
+from stages.reporting.inference import (
+    Interval,
+    correct_for_number,
+    matched_interval,
+    mean_interval,
+    p_of_disagreements,
+)
 from stages.reporting.words import SHIFTS
 from stages.studies.declaration import RECORDS
 
@@ -82,6 +88,7 @@ class ShiftFindings:
 
     params: ShiftParams
     accuracy: dict[Case, float]  # the mean, where there are several seeds
+    intervals: dict[Case, Interval]  # of each mean, on its own; none for one network
     num_seeds: int  # 1: one network of each model, compared image by image
     num_tests: int  # that are corrected as one family
     compared: list[Effect]  # of all pairs of readings, at all shifts and severities
@@ -90,6 +97,17 @@ class ShiftFindings:
     loss: Effect | None  # likewise
     of_batches: str  # how many images these need, "" if that was not tried
     enough: int | None  # that number, if any of those tried is enough
+
+    @property
+    def exception(self) -> str:
+        """What the answer for images like the training images leaves out; "" if nothing."""
+        if not self.effects or not self.effects[0].comparison.is_shown:
+            return ""
+        largest = self.effects[0]
+        return (
+            "That is about test images like the training images. On others the networks differ, "
+            f"most of all with {largest.place}: {largest.text}."
+        )
 
     @property
     def definitions(self) -> list[str]:
@@ -117,7 +135,7 @@ def find_shifts(
     pairs = _list_pairs(list(predicted), learned)
     right = {case: digits == labels for case, digits in predicted.items()}
     accuracy = {case: float(of_case.double().mean()) for case, of_case in right.items()}
-    return _find(params.shifts, accuracy, 1, pairs, compare_by_images(pairs, right))
+    return _find(params.shifts, accuracy, {}, 1, pairs, compare_by_images(pairs, right))
 
 
 def find_shifts_by_seed(
@@ -128,12 +146,15 @@ def find_shifts_by_seed(
     accuracy = {case: mean(values) for case, values in by_seed.items()}
     num_seeds = len(next(iter(by_seed.values())))
     comparisons = compare_by_seeds(pairs, by_seed, params.report.equivalence_margin / 100)
-    return _find(params.shifts, accuracy, num_seeds, pairs, comparisons)
+    known = {case: mean_interval(list(values), 1) for case, values in by_seed.items()}
+    intervals = {case: interval for case, interval in known.items() if interval is not None}
+    return _find(params.shifts, accuracy, intervals, num_seeds, pairs, comparisons)
 
 
 def _find(
     params: ShiftParams,
     accuracy: dict[Case, float],
+    intervals: dict[Case, Interval],
     num_seeds: int,
     pairs: Sequence[Pair],
     comparisons: Sequence[Comparison],
@@ -152,6 +173,7 @@ def _find(
     return ShiftFindings(
         params=params,
         accuracy=accuracy,
+        intervals=intervals,
         num_seeds=num_seeds,
         num_tests=len(pairs),
         compared=effects,

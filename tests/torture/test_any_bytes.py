@@ -75,7 +75,7 @@ def test_params(tmp_path: Path, examples: settings, figures: dict[str, str]) -> 
         counts["error" if message else "value"] += 1
 
     read()
-    figures["params.yaml: any bytes"] = _show(counts)
+    figures["arbitrary bytes as params.yaml"] = _show(counts)
 
 
 def test_idx(examples: settings, figures: dict[str, str]) -> None:
@@ -94,7 +94,7 @@ def test_idx(examples: settings, figures: dict[str, str]) -> None:
         counts["error" if message else "value"] += 1
 
     read()
-    figures["IDX files: any bytes"] = _show(counts)
+    figures["arbitrary bytes as IDX files"] = _show(counts)
 
 
 def _show(counts: dict[str, int]) -> str:

@@ -267,7 +267,7 @@ def test_bad_inputs(
     with ThreadPoolExecutor(2) as pool:
         complaints = list(pool.map(lambda bad: _try(bad, finished, tmp_path), table))
     wrong = list(filter(None, complaints))
-    figures["bad inputs: one line, the status, nothing written"] = (
+    figures["bad inputs that gave one line, the right exit status and no output"] = (
         f"{len(table) - len(wrong)} of {len(table)}"
     )
     assert not wrong, "\n".join(wrong)

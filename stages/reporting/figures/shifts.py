@@ -29,7 +29,10 @@ _CLOSE = 1.6  # sizes with a lower ratio have no room for two labels
 
 
 def draw_shifts(found: ShiftFindings) -> Figure:
-    """Draw the accuracy of each reading by the severity of each shift, from no shift on."""
+    """Draw the accuracy of each reading by the severity of each shift, from no shift on.
+
+    With several seeds, a bar is the 95 % interval of their mean.
+    """
     shifts = [one for one in SHIFTS if any(case.shift == one for case in found.accuracy)]
     rows = -(-(len(shifts) + 1) // _COLUMNS)  # the last panel is the legend
     with figure_style():
@@ -49,13 +52,18 @@ def _draw_shift(axes: Axes, shift: str, found: ShiftFindings) -> None:
     for reading, look in _LOOKS.items():
         size = found.params.test_batch if reading == _BATCH else None
         points = {
-            words.none if (case.shift, case.severity) == CLEAN else case.severity: 100 * accuracy
-            for case, accuracy in found.accuracy.items()
+            words.none if (case.shift, case.severity) == CLEAN else case.severity: case
+            for case in found.accuracy
             if (case.reading, case.batch_size) == (reading, size)
             and (case.shift == shift or (case.shift, case.severity) == CLEAN)
         }
         severities = sorted(points)
-        axes.plot(severities, [points[severity] for severity in severities], **look)
+        shares = [100 * found.accuracy[points[severity]] for severity in severities]
+        axes.plot(severities, shares, **look)
+        for severity, case in points.items():
+            if interval := found.intervals.get(case):
+                ends = 100 * interval.low, 100 * interval.high
+                axes.vlines(severity, *ends, color=look["color"], linewidth=1)
     axes.set(title=shift.capitalize(), xlabel=words.axis)
     if shift == "inversion":
         axes.set(xlim=(-0.3, 1.3))

@@ -7,12 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from stages.reporting.effects import is_number
 from stages.reporting.figures.style import (
     COLOURS,
     GREY,
     INK,
     LEAST,
     MARKERS,
+    PAPER,
     figure_style,
     round_numbers,
     subplots,
@@ -23,6 +25,7 @@ from stages.studies.declaration import Published
 from stages.studies.results import CHANCE
 
 _SPREAD = 0.2  # of the distance of two places: over it the series stand side by side
+_WIDE_SPREAD = 0.4  # the same where no lines lead from place to place
 _LEAST_RANGE = 3  # of the axis, highest / lowest, so that small differences look small
 _DASH = 4
 _LEGEND_LINE = 3.3  # in font sizes; long enough for two dashes
@@ -68,7 +71,7 @@ def draw_answer(question: Question) -> Figure:
 
 
 def _draw_lines(axes: Axes, series: Sequence[Series], places: Sequence[str]) -> None:
-    """Draw each series over all places, a little beside the others."""
+    """Draw each series over all places, a little beside the others; numbers are joined by lines."""
     controls = [one for one in series if one.is_control and one.accuracy(0)]
     for number, one in enumerate(controls):
         # Dashes of one fill the gaps of the other: controls often coincide.
@@ -78,14 +81,16 @@ def _draw_lines(axes: Axes, series: Sequence[Series], places: Sequence[str]) -> 
         if ends := _find_ends(one, 0):
             axes.axhspan(*ends, color=colour, alpha=0.12, linewidth=0)
     varying = [one for one in series if not one.is_control]
+    is_scale = all(map(is_number, places))  # else there is nothing between two places
+    spread = _SPREAD if is_scale else _WIDE_SPREAD
     for number, one in enumerate(varying):
-        shift = _SPREAD * (number - (len(varying) - 1) / 2) / len(varying)
+        shift = spread * (number - (len(varying) - 1) / 2) / len(varying)
         known = [i for i in range(len(places)) if one.accuracy(i)]
         line, marker = _READINGS.get(one.name, ("-", MARKERS[one.model]))
         axes.plot(
             [i + shift for i in known],
             [_mean_error(one, i) for i in known],
-            line,
+            linestyle=line if is_scale else "",
             color=COLOURS[one.model],
             marker=marker,
             label=one.name,
@@ -120,8 +125,10 @@ def _draw_spread(axes: Axes, series: Series, place: int, x: float) -> None:
     axes.plot(x, error, **_CROSS)
     if len(cell.diverged) < len(cell.rows):
         share = f"{len(cell.diverged)} of {len(cell.rows)}"
-        look = {"fontsize": 8, "ha": "center", "va": "top", "textcoords": "offset points"}
-        axes.annotate(share, (x, error), (0, -8), **look)
+        below = {"xytext": (0, -8), "textcoords": "offset points", "ha": "center", "va": "top"}
+        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}
+        look = {"color": COLOURS[series.model], "fontsize": 8, "bbox": box, "zorder": 5}
+        axes.annotate(share, (x, error), **below, **look)
 
 
 def _draw_published(axes: Axes, published: Published, places: Sequence[str]) -> None:
@@ -148,9 +155,10 @@ def _limit_errors(axes: Axes, series: Sequence[Series]) -> None:
     low, high = low / wider, high * wider
     if high > 1 - CHANCE:
         axes.axhline(1 - CHANCE, color=GREY, linewidth=1, linestyle="--", zorder=1)
-        place = axes.get_yaxis_transform()  # x in shares of the axes
-        look = {"color": GREY, "fontsize": 9, "ha": "right", "va": "bottom", "transform": place}
-        axes.text(0.99, 1.05 * (1 - CHANCE), "guessing", **look)
+        # Above the line, and above the crosses on it.
+        above = {"xytext": (-4, 5), "textcoords": "offset points", "ha": "right", "va": "bottom"}
+        look = {"color": GREY, "fontsize": 9, "xycoords": axes.get_yaxis_transform()}
+        axes.annotate("guessing", (1, 1 - CHANCE), **above, **look)
         high = max(high, 1.6)
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(FixedLocator(round_numbers(low, min(high, 1))))

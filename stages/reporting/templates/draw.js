@@ -120,6 +120,7 @@ function update() {
     showBars(model, isEmpty ? probabilities.fill(0) : probabilities);
     return `${model} reads ${data.classes[best(probabilities)]}`;
   });
+  element("maps").style.visibility = isEmpty ? "hidden" : ""; // an empty image sets no scale
   element("status").textContent = isEmpty ? `Draw a ${data.noun}.` : `${readings.join(", ")}.`;
   clearTimeout(counting); // all test images take longer: count when the controls rest
   counting = setTimeout(() => networks.forEach((one) => countRight(one, changed, useBatch)), 300);

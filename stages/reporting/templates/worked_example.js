@@ -32,7 +32,10 @@
   };
 
   form.addEventListener("input", update);
-  form.addEventListener("reset", () => setTimeout(update)); // once the numbers are back
+  form.querySelector("button").addEventListener("click", () => {
+    for (const input of inputs) input.value = input.defaultValue;
+    update();
+  });
   form.hidden = false;
   update();
 }
