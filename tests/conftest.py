@@ -220,8 +220,8 @@ class Project:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small project of two epochs whose pipeline has run; copy it before a change.
 
-    What `dvc repro` printed stands in .dvc/tmp/printed. The first of
-    several test processes makes it, the others wait.
+    The first of several test processes makes it while the others wait: so `python -m stages`, on
+    all cores. What that printed stands in .dvc/tmp/printed.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -235,7 +235,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
         folder.mkdir()
         project = Project(folder)
         project.make_small(epochs=2)
-        printed = project.run("dvc", "repro")
+        printed = project.run("python", "-m", "stages")
         project.commit("small results")
         (folder / ".dvc/tmp/printed").write_text(printed)
     return project

@@ -62,6 +62,7 @@ def _shifts(params: Params, effects: list[Effect], num_seeds: int) -> ShiftFindi
     return ShiftFindings(
         params=params.shifts,
         accuracy={},
+        intervals={},
         num_seeds=num_seeds,
         num_tests=len(effects),
         compared=effects,
