@@ -63,6 +63,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--torture", action="store_true", help="tests/torture at full length")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that no core waits for one of them at the end."""
+    longest = ["test_pipeline", "test_process", "test_studies", "test_report", "test_dvc_yaml"]
+    places = {name: place for place, name in enumerate(longest)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture(scope="session")
 def params() -> Params:
     return Params.model_validate(PARAMS)

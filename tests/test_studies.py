@@ -417,7 +417,7 @@ def test_summary_by_hand(params: Params) -> None:
     # (98 + 99) / 2; the deviation of two is their distance / sqrt(2)
     assert lines[0] == "| 0 | 0, 1 | 98.500 ± 0.707 | 97.000 | 98.000 |"
     # One training that diverged counts as 10 % in the mean of all: (50 + 10 + 97) / 3.
-    assert lines[1] == "| 0.1 | 0 1 | 50.000, 1 of 2 diverged | 97.000 | 52.333 |"
+    assert lines[1] == "| 0.1 | 0, 1 | 50.000, 1 of 2 diverged | 97.000 | 52.333 |"
     assert "What varies leaves gn unchanged." in notes
     assert notes.endswith(
         "Rows of other recipes were left out: 1. The trainings ran on 2 types of machine."
