@@ -72,7 +72,7 @@ def test_sentence_by_hand() -> None:
 def test_topics_of_which_the_same_is_to_be_said_share_a_sentence() -> None:
     pairs = [Pair(x, "yes", "a", "b", {0: 0.1, 1: 0.1}, {0: 0.1, 1: 0.1}, True) for x in "xy"]
     (sentence,) = tell(compare(pairs, MARGIN), MARGIN)
-    assert (sentence.subject, sentence.text) == ("x; y", "if yes, both diverged.")
+    assert (sentence.subject, sentence.text) == ("x; y", "if it is, both diverged.")
     assert tell_of_sign_flips(compare(pairs, MARGIN)) == ""
 
 

@@ -121,7 +121,7 @@ def test_three_verdicts_of_a_pair() -> None:
     undecided = dataclasses.replace(evidence, by_accuracy=[within])
     assert tell_of_sign_flips(undecided).endswith("disagrees with the paired test on bn and gn.")
     few = dataclasses.replace(evidence, num_seeds=6)
-    assert "the exact sign-flip test cannot show any difference" in tell_of_sign_flips(few)
+    assert "the exact sign-flip test could not show any difference" in tell_of_sign_flips(few)
 
 
 def test_interval_of_a_difference_is_that_of_the_paired_seeds() -> None:

@@ -212,7 +212,7 @@ def tell_of_sign_flips(evidence: Evidence) -> str:
         return ""
     if not evidence.can_flips_show:
         return (
-            f"With {evidence.num_seeds} seeds, the exact sign-flip test cannot show any "
+            f"With {evidence.num_seeds} seeds, the exact sign-flip test could not show any "
             "difference: its p-value cannot get small enough."
         )
     if not evidence.disagreements:

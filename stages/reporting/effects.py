@@ -15,6 +15,8 @@ from stages.reporting.claims import (
 )
 from stages.reporting.evidence import Comparison, can_flips_show, compare_family
 
+_YES_OR_NO = {"yes": "if it is", "no": "if it is not"}
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -126,7 +128,7 @@ def _tell_shown(ahead: str, behind: str, effects: Sequence[Effect], margin: floa
 
 
 def _at(places: Sequence[str], order: Sequence[str], end: str) -> str:
-    """Name ``places`` before a clause: at numbers, if yes or no, with anything else.
+    """Name ``places`` before a clause: at numbers, if it is or is not, with anything else.
 
     Three or more numbers in a row in ``order`` become "at 1 to 4". "" if the only place has no
     name.
@@ -134,9 +136,9 @@ def _at(places: Sequence[str], order: Sequence[str], end: str) -> str:
     if "" in places:
         return ""
     if not all(map(is_number, places)):
-        if set(places) == {"yes", "no"}:
+        if set(places) == set(_YES_OR_NO):
             return f"either way{end}"
-        return f"{'if' if set(places) <= {'yes', 'no'} else 'with'} {_join(places)}{end}"
+        return f"{_YES_OR_NO.get(places[0], f'with {_join(places)}')}{end}"
     runs: list[list[str]] = []
     for place in places:
         if runs and order.index(place) == order.index(runs[-1][-1]) + 1:
@@ -169,8 +171,8 @@ def tell_of_sign_flips(effects: Sequence[Effect]) -> str:
     num_seeds = max(len(effect.pair.by_seed) for effect in compared)
     if not can_flips_show(len(compared), num_seeds):
         return (
-            f"With {num_seeds} seeds, the exact sign-flip test cannot show any of these "
-            f"{len(compared)} differences: its p-value cannot get small enough."
+            f"With {num_seeds} seeds, the exact sign-flip test could not show a difference "
+            f"in any of these {len(compared)} comparisons: its p-value cannot get small enough."
         )
     disputed = sum(effect.comparison.is_disputed for effect in compared if effect.comparison)
     verb, number = ("disagrees", f"{disputed} of") if disputed else ("agrees", "all")
