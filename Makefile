@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## list the targets; times are from nothing, on two cores
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-repro: environment ## the pipeline, from clone to report: 10 to 18 minutes; a repetition, seconds
+repro: environment ## the pipeline, from clone to report: 10 to 19 minutes; a repetition, seconds
 	$(BIN)/python -m stages
 
 test: environment ## the tests: 8 to 17 minutes

@@ -306,6 +306,11 @@ BAD = [
     ),
     (
         "models: [ln]",
+        "models: [bn, gn, ln], shifts: true, situations: [{when: x}]",
+        "situations has when 'x'; allowed with shifts: words with {}",
+    ),
+    (
+        "models: [ln]",
         "models: [ln], situations: [{when: x, readings: true}]",
         "situations has readings, but the study asks nothing of them",
     ),

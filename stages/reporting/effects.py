@@ -138,7 +138,7 @@ def _at(places: Sequence[str], order: Sequence[str], end: str) -> str:
     if not all(map(is_number, places)):
         if set(places) == set(_YES_OR_NO):
             return f"either way{end}"
-        return f"{_YES_OR_NO.get(places[0], f'with {_join(places)}')}{end}"
+        return (_YES_OR_NO.get(places[0]) or f"with {_join(places)}") + end
     runs: list[list[str]] = []
     for place in places:
         if runs and order.index(place) == order.index(runs[-1][-1]) + 1:

@@ -109,6 +109,11 @@ class Study(BaseModel):
                 raise ValueError("situations are given; allowed: where models are compared")
             if one.readings and not self.readings:
                 raise ValueError("situations has readings, but the study asks nothing of them")
+            if self.shifts and "{}" not in one.when:
+                raise ValueError(
+                    f"situations has when {reprlib.repr(one.when)}; allowed with shifts: words "
+                    "with {}, which stands for what the images are"
+                )
         if self.published is None:
             return
         for place in self.published.places:
