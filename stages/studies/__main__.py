@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from importlib.util import find_spec
 
+import safetensors.torch
+
 from stages.core.errors import ParamsError, PipelineError
 from stages.core.files import write_text
 from stages.core.machine import count_workers
@@ -21,7 +23,8 @@ from stages.studies.job import Job, Trained
 from stages.studies.local import Finished
 from stages.studies.plan import in_order, list_trainings
 from stages.studies.progress import Progress
-from stages.studies.record import Row, merge, read_rows, write_rows
+from stages.studies.networks import add_networks, read_networks
+from stages.studies.record import Row, key_of, merge, read_rows, write_rows
 from stages.studies.results import collect, did_diverge, done_rows
 from stages.studies.shifted import add_shifted, scored_keys
 from stages.studies.summary import summarize
@@ -44,6 +47,9 @@ def main(name: str | None, num_seeds: int | None, cluster: str | None) -> None:
     if study.shifts:
         scored = scored_keys(study, params.shifts)
         done = {key: row for key, row in done.items() if key in scored or did_diverge(row)}
+    if study.networks:
+        kept = read_networks(study)
+        done = {key: row for key, row in done.items() if key in kept or did_diverge(row)}
     todo = [training for training in planned if training.key not in done]
     print(f"{study.record}: {len(todo)} of {len(planned)} trainings to do", flush=True)
     if rows:
@@ -89,12 +95,16 @@ def _run(jobs: list[Job], params: Params, cluster: str | None) -> Finished:
 def _record(
     study: Study, params: Params, results: Sequence[tuple[Row, Trained | PipelineError]]
 ) -> None:
-    new = []
+    new, networks = [], {}
     for row, trained in results:
         if isinstance(trained, Trained):
             new.append(row | trained.results)
             if trained.shifts:
                 add_shifted(study, new[-1], trained.shifts)
+            if trained.network:
+                networks[key_of(new[-1])] = safetensors.torch.load(trained.network)
+    if study.networks and networks:
+        add_networks(study, networks)
     # Read again, since someone may have added rows of another machine meanwhile.
     _write(study, params, merge(read_rows(study.record), new))
 

@@ -75,6 +75,7 @@ class Study(BaseModel):
     note: str = Field("", description="a sentence or two")
     readings: str = Field("", description="a question, of how the networks of bn are evaluated")
     shifts: bool = Field(False, description="true or false")
+    networks: bool = Field(False, description="true or false")
     situations: list[Situation] = Field([], description="a list of when, at and readings each")
     published: Published | None = Field(None, description="network, source, axis, at and errors")
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cache
 
+import safetensors.torch
 from torch import nn
 
 from stages.core.dataset import Dataset, Split
@@ -35,10 +36,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """The columns of a training's row that are results, and its rows of shifted images."""
+    """The columns of a training's row that are results, its rows of shifted images, its weights."""
 
     results: Row
     shifts: list[ShiftRow] = field(default_factory=list)
+    network: bytes = b""  # safetensors: torch would send tensors by shared memory
 
 
 def run_job(job: Job) -> Trained | PipelineError:
@@ -81,10 +83,11 @@ def _train(job: Job) -> Trained:
         "outcome": FINISHED,
         **machine,
     }
-    if job.shifts is None:
-        return Trained(results)
-    model = job.recipe.model
-    return Trained(results, score_shifts(network, model, test, dataset.pixels, job.shifts))
+    shifts = []
+    if job.shifts is not None:
+        shifts = score_shifts(network, job.recipe.model, test, dataset.pixels, job.shifts)
+    weights = {name: x.cpu().contiguous() for name, x in network.state_dict().items()}
+    return Trained(results, shifts, safetensors.torch.save(weights))
 
 
 @cache
