@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from stages.core.params import Params
+from stages.records.declaration import Situation, Study
+from stages.records.plan import list_trainings
+from stages.records.results import collect
 from stages.reporting.advice import Advice, Contest, advise, choose
 from stages.reporting.evidence import Comparison, Evidence
 from stages.reporting.inference import Interval
 from stages.reporting.shifts import Effect, ShiftFindings
 from stages.reporting.studies import ShiftedStudy, Studies, ask
-from stages.studies.declaration import Situation, Study
-from stages.studies.plan import list_trainings
-from stages.studies.results import collect
 
 MARGIN = 0.001
 SHARES = {"bn": 0.9, "gn": 0.95, "ln": 0.96}

@@ -10,14 +10,14 @@ from scipy.stats import t, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
 from stages.core.params import Params
+from stages.records.declaration import Study
+from stages.records.plan import Planned, list_trainings
+from stages.records.record import Row, write_rows
+from stages.records.results import collect
 from stages.reporting.effects import Pair, compare, tell, tell_of_sign_flips
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.style import COLOURS
 from stages.reporting.studies import Question, ask, read_study_findings
-from stages.studies.declaration import Study
-from stages.studies.plan import Planned, list_trainings
-from stages.studies.record import Row, write_rows
-from stages.studies.results import collect
 
 MARGIN = 0.001
 NOISE = [0, 1, -1, 2, -2, 1, 0, -1, 1, -1]  # ten thousandths, seed by seed

@@ -11,10 +11,10 @@ import networkx
 import pytest
 
 from stages.core.params import load_params
-from stages.studies.declaration import read_studies
-from stages.studies.record import read_rows
-from stages.studies.results import collect
-from stages.studies.summary import summarize
+from stages.records.declaration import read_studies
+from stages.records.record import read_rows
+from stages.records.results import collect
+from stages.records.summary import summarize
 from tests.benchmarks.__main__ import render
 from tests.conftest import ROOT
 

@@ -22,9 +22,9 @@ from stages.evaluation.shifts import list_cases, write_shifts
 from stages.model.checkpoint import checkpoint_path, network_for, write_checkpoint
 from stages.model.history import Epoch, history_path, write_history
 from stages.model.scoring import Score
-from stages.studies.declaration import read_studies
-from stages.studies.plan import list_trainings
-from stages.studies.record import write_rows
+from stages.records.declaration import read_studies
+from stages.records.plan import list_trainings
+from stages.records.record import write_rows
 from tests.conftest import ROOT, with_fixed_values, with_param
 
 HOSTILE = """\

@@ -14,6 +14,10 @@ from stages.core.errors import PipelineError
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
 from stages.evaluation.shifts import Case, list_cases
+from stages.records.declaration import read_studies
+from stages.records.plan import list_trainings
+from stages.records.record import write_rows
+from stages.records.shifted import path_of
 from stages.reporting import shifts
 from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
 from stages.reporting.figures.style import COLOURS
@@ -21,10 +25,6 @@ from stages.reporting.inference import matched_interval
 from stages.reporting.shifts import Effect, ShiftFindings, find_shifts
 from stages.reporting.studies import read_study_findings
 from stages.reporting.words import SHIFTS
-from stages.studies.declaration import read_studies
-from stages.studies.plan import list_trainings
-from stages.studies.record import write_rows
-from stages.studies.shifted import path_of
 from tests.conftest import change
 
 TOTAL = 1000

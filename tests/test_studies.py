@@ -18,15 +18,15 @@ from stages.core.dataset import Dataset, Split, to_floats
 from stages.core.errors import ParamsError, PipelineError
 from stages.core.params import Params, load_params
 from stages.core.recipe import Recipe
+from stages.evaluation.readings import with_batch_statistics, with_recomputed_statistics
 from stages.model.history import write_rows as write_history_rows
 from stages.model.network import build_network
 from stages.model.scoring import compute_logits
-from stages.studies.declaration import Study, read_studies
-from stages.studies.plan import list_trainings, plan
-from stages.studies.readings import with_batch_statistics, with_recomputed_statistics
-from stages.studies.record import Row, merge, read_rows, write_rows
-from stages.studies.results import collect
-from stages.studies.summary import summarize
+from stages.records.declaration import Study, read_studies
+from stages.records.plan import list_trainings, plan
+from stages.records.record import Row, merge, read_rows, write_rows
+from stages.records.results import collect
+from stages.records.summary import summarize
 from tests.conftest import ROOT, Project, change, project_of_studies, wait_for
 
 STUDIES = """

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from stages.records.declaration import Situation
 from stages.reporting.claims import (
     equal_within,
     format_ends,
@@ -15,7 +16,6 @@ from stages.reporting.claims import (
 from stages.reporting.evidence import Comparison, Evidence
 from stages.reporting.shifts import BATCH, ShiftFindings
 from stages.reporting.studies import Question, Studies
-from stages.studies.declaration import Situation
 
 _READINGS = {  # of bn, as the table names them
     **dict.fromkeys(("running", "bn"), "bn with its running averages"),

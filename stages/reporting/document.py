@@ -11,14 +11,14 @@ from torchvision.io import encode_png
 from stages.core.dataset import Split
 from stages.core.params import MODELS, flatten
 from stages.evaluation.activations import NUM_IMAGES
+from stages.records.declaration import text_of
+from stages.records.summary import list_seeds
 from stages.reporting.claims import format_points, format_share
 from stages.reporting.figures.gallery import Picture
 from stages.reporting.figures.style import COLOURS, NAMES, render_svg
 from stages.reporting.figures.worked_example import FILLS
 from stages.reporting.findings import Findings
 from stages.reporting.mistakes import SHOWN
-from stages.studies.declaration import text_of
-from stages.studies.summary import list_seeds
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -8,9 +8,9 @@ from statistics import mean, stdev
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
 from stages.evaluation.metrics import Metrics
-from stages.studies.declaration import RECORDS
-from stages.studies.record import read_rows
-from stages.studies.results import Cell
+from stages.records.declaration import RECORDS
+from stages.records.record import read_rows
+from stages.records.results import Cell
 
 SEEDS_PATH = RECORDS / "seeds.csv"
 

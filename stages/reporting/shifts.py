@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from stages.core.params import MODELS, Params, ShiftParams
 from stages.core.recipe import Recipe
 from stages.evaluation.shifts import CLEAN, Case, SeededRow, list_cases, list_sets, read_rows
+from stages.records.declaration import RECORDS
 from stages.reporting.claims import (
     format_ends,
     format_p,
@@ -26,7 +27,6 @@ from stages.reporting.inference import (
     p_of_disagreements,
 )
 from stages.reporting.words import SHIFTS
-from stages.studies.declaration import RECORDS
 
 SEEDS_PATH = RECORDS / "seeds.shifts.csv"
 BATCH = "bn-batch"  # the reading with the statistics of the test batch

@@ -6,16 +6,16 @@ from itertools import combinations
 
 from stages.core.errors import ParamsError
 from stages.core.params import Params
+from stages.evaluation.readings import NUM_IMAGES
+from stages.records.declaration import Published, Situation, Study, read_studies
+from stages.records.plan import plan
+from stages.records.record import read_rows
+from stages.records.results import Cell, Results, collect
+from stages.records.shifted import read_shifted
+from stages.records.summary import axis_of, name_value, show, tell_of_record
 from stages.reporting.effects import Effect, Pair, Sentence, compare, tell, tell_of_sign_flips
 from stages.reporting.seeds import SEEDS_PATH
 from stages.reporting.shifts import ShiftFindings, find_shifts_by_seed, group_by_seed
-from stages.studies.declaration import Published, Situation, Study, read_studies
-from stages.studies.plan import plan
-from stages.studies.readings import NUM_IMAGES
-from stages.studies.record import read_rows
-from stages.studies.results import Cell, Results, collect
-from stages.studies.shifted import read_shifted
-from stages.studies.summary import axis_of, name_value, show, tell_of_record
 
 READINGS = {  # of bn: whose statistics it normalizes by to evaluate, and the column of that
     "running": "test_accuracy",

@@ -17,17 +17,17 @@ from stages.core.files import write_text
 from stages.core.machine import count_workers
 from stages.core.params import Params, load_params
 from stages.core.process import ArgumentParser, on_interrupt, run_as_command
+from stages.records.declaration import Study, read_studies
+from stages.records.networks import add_networks, read_networks
+from stages.records.plan import in_order, list_trainings
+from stages.records.record import Row, key_of, merge, read_rows, write_rows
+from stages.records.results import collect, did_diverge, done_rows
+from stages.records.shifted import add_shifted, scored_keys
+from stages.records.summary import summarize
 from stages.studies import local
-from stages.studies.declaration import Study, read_studies
 from stages.studies.job import Job, Trained
 from stages.studies.local import Finished
-from stages.studies.plan import in_order, list_trainings
 from stages.studies.progress import Progress
-from stages.studies.networks import add_networks, read_networks
-from stages.studies.record import Row, key_of, merge, read_rows, write_rows
-from stages.studies.results import collect, did_diverge, done_rows
-from stages.studies.shifted import add_shifted, scored_keys
-from stages.studies.summary import summarize
 
 
 def main(name: str | None, num_seeds: int | None, cluster: str | None) -> None:

@@ -12,13 +12,13 @@ from stages.core.machine import describe_type, set_up_machine
 from stages.core.params import DataParams, ShiftParams
 from stages.core.process import memory_errors_named
 from stages.core.recipe import Recipe
+from stages.evaluation.readings import with_batch_statistics, with_recomputed_statistics
 from stages.evaluation.shifts import Row as ShiftRow
 from stages.evaluation.shifts import score_shifts
 from stages.model.scoring import Score, compute_logits, score
 from stages.preparation.sources import RAW
 from stages.preparation.splitting import prepare
-from stages.studies.readings import with_batch_statistics, with_recomputed_statistics
-from stages.studies.record import Row
+from stages.records.record import Row
 from stages.training.loop import Training
 
 FINISHED = "ok"

@@ -16,7 +16,7 @@ from jinja2 import Template
 
 from stages.core.machine import describe_training
 from stages.core.params import MODELS
-from stages.studies.declaration import read_studies
+from stages.records.declaration import read_studies
 from tests.benchmarks import conventional, own
 from tests.benchmarks.breakdown import break_down
 from tests.benchmarks.limit import convolution_rate, least_seconds, matmul_rate

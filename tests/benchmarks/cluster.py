@@ -18,13 +18,13 @@ from ray.cluster_utils import Cluster
 
 from stages.core.machine import count_cores, describe_processor
 from stages.core.params import load_params
+from stages.records.declaration import read_studies
+from stages.records.plan import list_trainings
+from stages.records.record import merge, read_rows, write_rows
+from stages.records.results import collect
+from stages.records.summary import summarize
 from stages.studies import local, ray_cluster
-from stages.studies.declaration import read_studies
 from stages.studies.job import Job
-from stages.studies.plan import list_trainings
-from stages.studies.record import merge, read_rows, write_rows
-from stages.studies.results import collect
-from stages.studies.summary import summarize
 from tests.benchmarks.timing import ROOT, time_call
 
 STUDY = "minute"

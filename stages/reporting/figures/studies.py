@@ -7,6 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from stages.records.declaration import Published
+from stages.records.results import CHANCE
 from stages.reporting.effects import is_number
 from stages.reporting.figures.style import (
     COLOURS,
@@ -21,8 +23,6 @@ from stages.reporting.figures.style import (
 )
 from stages.reporting.inference import mean_interval
 from stages.reporting.studies import Question, Series
-from stages.studies.declaration import Published
-from stages.studies.results import CHANCE
 
 _SPREAD = 0.2  # of the distance of two places: over it the series stand side by side
 _WIDE_SPREAD = 0.4  # the same where no lines lead from place to place

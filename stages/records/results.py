@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from stages.core.params import Params
-from stages.studies.declaration import Study
-from stages.studies.plan import plan
-from stages.studies.record import Key, Row, key_of
+from stages.records.declaration import Study
+from stages.records.plan import plan
+from stages.records.record import Key, Row, key_of
 
 CHANCE = 0.1  # the accuracy of guessing, and so that of a training that diverged
 

@@ -1,4 +1,4 @@
-"""The networks of a study with ``networks``: the weights of each of its trainings, beside its record.
+"""The networks of a study with ``networks``: the weights of its trainings, beside its record.
 
 NAME.safetensors holds them under MODEL/SEED/RECIPE/WEIGHT, a few dozen KB a network. Whoever asks
 something new of trained networks needs not train them again.
@@ -11,10 +11,10 @@ import torch
 
 from stages.core.errors import PipelineError
 from stages.core.files import read_tensors, write_tensors
-from stages.studies.declaration import Study
-from stages.studies.record import Key
+from stages.records.declaration import Study
+from stages.records.record import Key
 
-Weights = Mapping[str, torch.Tensor]  # the state dictionary of a network
+Weights = dict[str, torch.Tensor]  # the state dictionary of a network
 
 
 def networks_path(study: Study) -> Path:
@@ -32,7 +32,7 @@ def read_networks(study: Study) -> dict[Key, Weights]:
     if not path.exists():
         return {}
     remedy = f"restore it with `git checkout {path}`"
-    found: dict[Key, dict[str, torch.Tensor]] = {}
+    found: dict[Key, Weights] = {}
     for name, tensor in read_tensors(path, remedy)[0].items():
         try:
             model, seed, recipe, weight = name.split("/")

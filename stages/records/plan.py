@@ -7,8 +7,8 @@ from typing import Any
 from stages.core.errors import ParamsError
 from stages.core.params import MODELS, STUDY_MODELS, Params, validate
 from stages.core.recipe import Recipe
-from stages.studies.declaration import STUDIES_PATH, Study, Values, text_of
-from stages.studies.record import Key, Row
+from stages.records.declaration import STUDIES_PATH, Study, Values, text_of
+from stages.records.record import Key, Row
 
 
 @dataclass(frozen=True)

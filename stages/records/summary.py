@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from stages.studies.declaration import Values, text_of, word_of
-from stages.studies.results import Cell, Results
+from stages.records.declaration import Values, text_of, word_of
+from stages.records.results import Cell, Results
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from stages.evaluation.shifts import Row as ShiftRow
 from stages.evaluation.shifts import SeededRow, list_cases
 from stages.evaluation.shifts import read_rows as read_shift_rows
 from stages.model.history import write_rows
-from stages.studies.declaration import Study
-from stages.studies.record import Key, Row, key_of
+from stages.records.declaration import Study
+from stages.records.record import Key, Row, key_of
 
 
 def path_of(study: Study) -> Path:
