@@ -17,7 +17,7 @@ _KERNEL_CHOICES = (
 )
 # The newest kernels that every x86-64 CPU of the last ten years has, in each library that would
 # choose by the CPU: so all of them add up in the same order, and give the same bytes.
-_PORTABLE = {
+PORTABLE = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_CBWR": "COMPATIBLE",  # MKL takes AVX2 for an order on CPUs of its own maker only
@@ -37,7 +37,7 @@ def _choose_kernels() -> None:
     if cpuinfo.exists():
         flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE)
         if flags and {"lm", "avx2", "fma"} <= set(flags[1].split()):  # lm: 64 bits
-            os.environ.update(_PORTABLE)
+            os.environ.update(PORTABLE)
 
 
 _choose_kernels()

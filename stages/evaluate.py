@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from stages.core.dataset import read_dataset, read_split
+from stages.core.inputs import unchanged_inputs
 from stages.core.machine import count_workers, set_up_machine
 from stages.core.params import MODELS, load_params
 from stages.core.process import run_as_command
@@ -21,6 +22,12 @@ from stages.model.scoring import compute_logits
 
 def main() -> None:
     """Write the measurements of each model, and the joined history."""
+    with unchanged_inputs("evaluate"):
+        _evaluate()
+    forget_finished_trainings()
+
+
+def _evaluate() -> None:
     params = load_params()
     device = set_up_machine(params.train)
     dataset, test = read_dataset(), read_split("test")
@@ -50,7 +57,6 @@ def main() -> None:
         )
     write_shifts(shifted, test.labels)
     write_joined(JOINED_PATH, histories)
-    forget_finished_trainings()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Stage prepare-data: raw files, verified, to tensors ready for training."""
 
 from stages.core.dataset import PREPARED
+from stages.core.inputs import unchanged_inputs
 from stages.core.params import load_params
 from stages.core.process import run_as_command
 from stages.preparation.sources import RAW
@@ -9,9 +10,9 @@ from stages.preparation.splitting import prepare, write_prepared
 
 def main() -> None:
     """Write the train and test splits, and a validation split where params.yaml wants one."""
-    params = load_params()
-    splits, pixels = prepare(RAW, params.data)
-    write_prepared(PREPARED, splits, pixels)
+    with unchanged_inputs("prepare-data"):
+        splits, pixels = prepare(RAW, load_params().data)
+        write_prepared(PREPARED, splits, pixels)
     print(", ".join(f"{len(split)} {split.name} images" for split in splits))
 
 

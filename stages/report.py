@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 from stages.core.files import write_bytes
+from stages.core.inputs import unchanged_inputs
 from stages.core.params import load_params
 from stages.core.process import run_as_command
 from stages.reporting.document import render_markdown, render_page
@@ -20,6 +21,11 @@ REPORTS = Path("reports")
 def main() -> None:
     """Write every figure, and the report that shows them, for a git host and as a page."""
     _let_warnings_pass()
+    with unchanged_inputs("report"):
+        _report()
+
+
+def _report() -> None:
     params = load_params()
     results, seeds = read_results(params), read_seeds(params)
     findings = find(params, results, seeds, read_study_findings(params))

@@ -1,19 +1,28 @@
 """Stage train-bn, train-gn or train-ln: train one model, from prepared data to a checkpoint."""
 
 from stages.core.dataset import read_dataset
+from stages.core.inputs import unchanged_inputs
 from stages.core.machine import describe_training, set_up_machine
 from stages.core.params import MODELS, load_params
 from stages.core.process import ArgumentParser, run_as_command
 from stages.core.recipe import Recipe
 from stages.model.checkpoint import checkpoint_path, write_checkpoint
 from stages.model.history import history_path, write_history
-from stages.model.saved_state import saved_state
+from stages.model.network import learns_nothing
+from stages.model.saved_state import SavedState, saved_state
 from stages.training.loop import Training
 from stages.training.progress import Progress
 
 
 def main(model: str) -> None:
     """Train ``model`` (bn, gn or ln); resume a stopped training of the same inputs."""
+    with unchanged_inputs(f"train-{model}"):
+        state = _train(model)
+    state.finish()
+
+
+def _train(model: str) -> SavedState:
+    """Write the checkpoint and the history of ``model``; return the state that gave them."""
     params = load_params()
     device = set_up_machine(params.train)
     dataset = read_dataset()
@@ -23,10 +32,11 @@ def main(model: str) -> None:
     if saved := state.read():
         training.restore(*saved)
         print(f"{state.path}: resumes after epoch {len(training.epochs)}", flush=True)
-    if getattr(recipe.own, "channels_per_group", None) == 1:
+    if learns_nothing(recipe):
         print(
             f"{model} with one channel per group is instance normalization, which learns nothing "
-            "here: each channel's mean, which the average pool reads, is 0 whatever the image"
+            "here: the average pool reads each channel's mean, which is its learned shift, the "
+            "same for every image"
         )
     with Progress(model, params.train.epochs, len(dataset.train), training.epochs) as progress:
         while not training.is_finished:
@@ -37,7 +47,7 @@ def main(model: str) -> None:
     write_history(history_path(model), training.epochs)
     weights, software = training.result.state_dict(), describe_training(device)
     write_checkpoint(checkpoint_path(model), weights, recipe, dataset.pixels, software)
-    state.finish()
+    return state
 
 
 if __name__ == "__main__":

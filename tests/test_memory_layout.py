@@ -5,7 +5,7 @@ import torch
 
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
-from stages.model.checkpoint import network_for
+from stages.model.network import network_for
 from stages.training.memory_layout import lay_out
 
 CPU = torch.device("cpu")

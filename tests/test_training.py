@@ -11,8 +11,7 @@ from stages.core.errors import PipelineError
 from stages.core.machine import set_up_machine
 from stages.core.params import MODELS, AugmentationParams, Params
 from stages.core.recipe import Recipe
-from stages.model.checkpoint import network_for
-from stages.model.network import convolution_weights
+from stages.model.network import convolution_weights, network_for
 from stages.model.scoring import compute_logits, score
 from stages.training.loop import Training, count_steps, epoch_seed
 from stages.training.optimizer import one_cycle

@@ -1,6 +1,7 @@
 """Set up the machine for a training: device, threads, memory, and the same bits each time."""
 
 import ctypes
+import os
 import platform
 import re
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import loky
 import torch
+from numpy._core._multiarray_umath import __cpu_features__
 
+from stages import PORTABLE
 from stages.core.errors import PipelineError
 from stages.core.params import TrainParams
 
@@ -37,6 +40,8 @@ def set_up_machine(params: TrainParams) -> torch.device:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # of 10 bits: CPUs compute with 23
     _keep_freed_memory()
+    if PORTABLE.keys() <= os.environ.keys() and describe_kernels() != "avx2":
+        print("torch or numpy was imported before stages: last digits are those of this CPU's type")
     return _choose_device(params.device)
 
 
@@ -66,21 +71,30 @@ def _keep_freed_memory() -> None:
 
 
 def describe_training(device: torch.device) -> dict[str, str]:
-    """Return the facts of machine and software that decide the bits of a training on ``device``."""
+    """Return the facts of machine and software that decide the bits of a training on ``device``.
+
+    A package's local version, such as the +cpu of a torch without CUDA, decides none.
+    """
     return {
         "device": _describe_device(device),
-        "processor": describe_processor(),
-        "CPU instructions": torch.backends.cpu.get_cpu_capability(),
-        "Python": ".".join(platform.python_version_tuple()[:2]),
-        **{package: version(package) for package in ("torch", "numpy", "safetensors")},
+        "kernels": describe_kernels(),
+        **{name: version(name).partition("+")[0] for name in ("torch", "numpy", "safetensors")},
     }
 
 
 def describe_type(device: torch.device) -> str:
-    """Return the machine's type in one line: ``describe_training`` without the software."""
-    facts = describe_training(device)
-    names = [facts["processor"], facts["CPU instructions"]]
-    return ", ".join(names if device.type == "cpu" else [*names, facts["device"]])
+    """Return the machine's type in one line, for the records."""
+    names = [describe_processor(), torch.backends.cpu.get_cpu_capability()]
+    return ", ".join(names if device.type == "cpu" else [*names, _describe_device(device)])
+
+
+def describe_kernels() -> str:
+    """Return "avx2" where all libraries compute by it, else the instructions and the CPU."""
+    instructions = torch.backends.cpu.get_cpu_capability()
+    are_set = all(os.environ.get(name) == value for name, value in PORTABLE.items())
+    if are_set and instructions == "AVX2" and not __cpu_features__["X86_V4"]:
+        return "avx2"
+    return f"{instructions} of {describe_processor()}"
 
 
 def _describe_device(device: torch.device) -> str:

@@ -22,6 +22,7 @@ from stages.core.errors import ParamsError
 from stages.core.yaml12 import load_yaml
 
 PARAMS_PATH = Path("params.yaml")
+ALL_TRAINING_IMAGES = 60_000
 DataName = Literal["mnist", "fashion-mnist", "kmnist"]
 _NONE = object()  # no value equals it
 MODELS = {"bn": "batch", "gn": "group", "ln": "layer"}  # name: normalization
@@ -58,13 +59,21 @@ def _neutral(value: float | str) -> JsonDict:
 
 
 class DataParams(_Section):
-    """The data set, and which of its training images are held out."""
+    """The data set, and which of its training images are used, and which held out."""
 
     name: DataName = Field(
         description="mnist, fashion-mnist or kmnist", json_schema_extra=_neutral("mnist")
     )
+    training_images: int = _number(
+        10, ALL_TRAINING_IMAGES, "that are trained on, of those not held out", ALL_TRAINING_IMAGES
+    )
     validation_images: int = _number(0, 59_000, "held out of the 60000 training images")
-    split_seed: int = _number(0, 2**31 - 1, "the seed that draws the held-out images")
+    split_seed: int = _number(0, 2**31 - 1, "the seed that draws the images held out or left out")
+
+    @property
+    def draws_images(self) -> bool:
+        """Whether images are held out or left out, so that ``split_seed`` decides something."""
+        return self.validation_images > 0 or self.training_images < ALL_TRAINING_IMAGES
 
 
 class AugmentationParams(_Section):
@@ -77,6 +86,29 @@ class AugmentationParams(_Section):
     brightness: float = _number(0, 1, "share either way")
     contrast: float = _number(0, 1, "share either way")
     fade: float = _number(0, 1, "the share of the training in which they weaken", neutral=0)
+
+
+class NetworkParams(_Section):
+    """The network that the three models share, apart from its normalization."""
+
+    placement: Literal["after", "before"] = Field(
+        description="after or before, namely the ReLU", json_schema_extra=_neutral("after")
+    )
+    dropout: float = _number(0, 0.9, "probability of a zeroed activation", neutral=0)
+    initialization: Literal["torch", "he"] = Field(
+        description="torch or he", json_schema_extra=_neutral("torch")
+    )
+    extra_blocks: int = _number(0, 64, "blocks after the sixth", neutral=0)
+    skip: bool = Field(description="true or false", json_schema_extra=_neutral(False))
+
+    @model_validator(mode="after")
+    def _only_extra_blocks_are_skipped(self) -> "NetworkParams":
+        if self.skip and not self.extra_blocks:
+            raise ValueError(
+                "network.skip is true, but network.extra_blocks is 0; allowed: false, or extra "
+                "blocks, which skip connections lead around"
+            )
+        return self
 
 
 class TrainParams(_Section):
@@ -97,10 +129,6 @@ class TrainParams(_Section):
     final_divisor: float = _number(1, 1e9, "first rate / last rate")
     label_smoothing: float = _number(0, 0.9, "probability spread over all classes")
     weight_average: float = _number(0, 0.99999, "decay of the average; 0 is no average")
-    dropout: float = _number(0, 0.9, "probability of a zeroed activation")
-    placement: Literal["after", "before"] = Field(
-        description="after or before, namely the ReLU", json_schema_extra=_neutral("after")
-    )
     augmentation: AugmentationParams
 
     @model_validator(mode="after")
@@ -122,10 +150,13 @@ class ModelParams(_Section):
 
 
 class BatchModelParams(ModelParams):
-    """Batch normalization's own parameter beside those of every model."""
+    """Batch normalization's own parameters beside those of every model."""
 
     normalization_batch: int = _number(
         0, 10_000, "images normalized together; 0 is all of the batch", neutral=0
+    )
+    layer_norm_first: int = _number(
+        0, 70, "places from the first on with layer normalization instead", neutral=0
     )
 
 
@@ -190,6 +221,7 @@ class Params(_Section):
     """The whole of params.yaml."""
 
     data: DataParams
+    network: NetworkParams
     train: TrainParams
     models: ModelsParams
     shifts: ShiftParams
@@ -202,6 +234,16 @@ class Params(_Section):
             raise ValueError(
                 f"models.bn.normalization_batch is {together}; allowed: 0, or a divisor of "
                 f"train.batch_size, which is {batch_size}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _layer_norm_has_places(self) -> "Params":
+        first, places = self.models.bn.layer_norm_first, 6 + self.network.extra_blocks
+        if first > places:
+            raise ValueError(
+                f"models.bn.layer_norm_first is {first}; allowed: at most {places}, the "
+                "normalizations of the network"
             )
         return self
 

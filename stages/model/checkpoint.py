@@ -12,23 +12,12 @@ from stages.core.errors import PipelineError
 from stages.core.files import check_tensor, read_tensors, write_tensors
 from stages.core.params import flatten
 from stages.core.recipe import Recipe
-from stages.model.network import build_network
+from stages.model.network import network_for
 
 
 def checkpoint_path(model: str) -> Path:
     """Return where the checkpoint of ``model`` (bn, gn or ln) is."""
     return Path("models", f"{model}.safetensors")
-
-
-def network_for(recipe: Recipe) -> nn.Sequential:
-    """Build the network of ``recipe`` with fresh weights."""
-    return build_network(
-        recipe.normalization,
-        channels_per_group=getattr(recipe.own, "channels_per_group", None),
-        normalization_batch=getattr(recipe.own, "normalization_batch", 0),
-        placement=recipe.train.placement,
-        dropout=recipe.train.dropout,
-    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +48,7 @@ def read_checkpoint(path: Path, recipe: Recipe) -> Checkpoint:
         PipelineError: the file is missing or damaged, or holds another model, other
             parameters or other tensors than ``recipe`` asks for.
     """
-    remedy = f"run `dvc repro train-{recipe.model}`"
+    remedy = f"run `dvc repro --force --single-item train-{recipe.model}`"
     tensors, metadata = read_tensors(path, remedy)
     software, pixels = metadata.pop("software", {}), metadata.pop("pixels", None)
     wanted, found = flatten(recipe.describe()), flatten(metadata)

@@ -1,5 +1,7 @@
 """The normalizations under comparison, as layers."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -10,52 +12,62 @@ NORMALIZATIONS = ("batch", "group", "layer")  # of the three models
 STUDY_NORMALIZATIONS = ("instance", "channels", "none")  # in studies only
 
 
-def normalization_layer(
-    normalization: str,
-    channels: int,
-    channels_per_group: int | None = None,
-    normalization_batch: int = 0,
-) -> nn.Module:
-    """Build a layer that normalizes activations [N, channels, H, W], then scales and shifts.
+@dataclass(frozen=True)
+class Normalization:
+    """How activations [N, channels, H, W] are normalized; each kind then scales and shifts them.
 
     - "batch": mean and variance of each channel over the batch (Ioffe and Szegedy 2015), or over
-      ``normalization_batch`` images of it at a time if that is not 0.
-    - "group": of each image over groups of neighbouring channels (Wu and He 2018).
+      ``batch`` images of it at a time if that is not 0.
+    - "group": of each image over groups of ``channels_per_group`` neighbouring channels (Wu and He
+      2018).
     - "layer": of each image over all its channels, which is group normalization with one
       group (Ba, Kiros and Hinton 2016; scale and shift are per channel, as in Wu and He, not per
       element).
     - "instance": of each image and channel (Ulyanov, Vedaldi and Lempitsky 2016), which is group
       normalization with one channel per group.
     - "channels": of each image and place over its channels (ConvNeXt, Liu et al. 2022).
-    - "none": no normalization, no scale and no shift.
-
-    Raises:
-        PipelineError: the normalization is unknown, or the groups do not divide the channels.
+    - "none": of nothing; there are only the scale and the shift of the others.
     """
-    if normalization == "batch":
-        if normalization_batch:
-            return GhostBatchNorm2d(channels, normalization_batch)
-        return nn.BatchNorm2d(channels)
-    if normalization == "layer":
-        return nn.GroupNorm(1, channels)
-    if normalization == "group":
-        if not channels_per_group or channels % channels_per_group:
+
+    kind: str
+    channels_per_group: int | None = None
+    batch: int = 0
+
+    def layer(self, channels: int) -> nn.Module:
+        """Build the layer for this many channels.
+
+        Raises:
+            PipelineError: the kind is unknown, or the groups do not divide the channels.
+        """
+        match self.kind:
+            case "batch" if self.batch:
+                return GhostBatchNorm2d(channels, self.batch)
+            case "batch":
+                return nn.BatchNorm2d(channels)
+            case "layer":
+                return nn.GroupNorm(1, channels)
+            case "group":
+                return nn.GroupNorm(self._count_groups(channels), channels)
+            case "instance":
+                return nn.GroupNorm(channels, channels)
+            case "channels":
+                return ChannelNorm(channels)
+            case "none":
+                return ScaleAndShift(channels)
+        raise PipelineError(
+            f"the normalization {self.kind!r} is unknown; choose one of "
+            f"{[*NORMALIZATIONS, *STUDY_NORMALIZATIONS]}"
+        )
+
+    def _count_groups(self, channels: int) -> int:
+        size = self.channels_per_group
+        if not size or channels % size:
             divisors = [n for n in range(1, channels + 1) if channels % n == 0]
             raise PipelineError(
-                f"channels_per_group is {channels_per_group}, which does not divide "
-                f"{channels} channels; choose one of {divisors}"
+                f"channels_per_group is {size}, which does not divide {channels} channels; choose "
+                f"one of {divisors}"
             )
-        return nn.GroupNorm(channels // channels_per_group, channels)
-    if normalization == "instance":
-        return nn.GroupNorm(channels, channels)
-    if normalization == "channels":
-        return ChannelNorm(channels)
-    if normalization == "none":
-        return nn.Identity()
-    raise PipelineError(
-        f"the normalization {normalization!r} is unknown; choose one of "
-        f"{[*NORMALIZATIONS, *STUDY_NORMALIZATIONS]}"
-    )
+        return channels // size
 
 
 class GhostBatchNorm2d(nn.BatchNorm2d):
@@ -93,3 +105,21 @@ class ChannelNorm(nn.LayerNorm):
         """Normalize, scale and shift ``activations`` [N, channels, H, W]."""
         channels_last = activations.permute(0, 2, 3, 1)  # [N, H, W, channels]
         return super().forward(channels_last).permute(0, 3, 1, 2)
+
+
+class ScaleAndShift(nn.Module):
+    """No normalization: the scale and the shift of each channel that the others learn too.
+
+    Without them the network would have no bias at all, and fading an image could not change its
+    answer: f(0.1 x) = 0.1 f(x).
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Begin with a scale of 1 and a shift of 0, as the normalizations do."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, activations: torch.Tensor) -> torch.Tensor:
+        """Scale and shift ``activations`` [N, channels, H, W]."""
+        return activations * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)

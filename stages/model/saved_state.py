@@ -2,7 +2,8 @@
 
 An unfinished training resumes from it. The state of a finished one is kept until DVC has recorded
 the outputs, which it does after the stage's process has ended. If DVC is killed in between, its
-next run removes the outputs, and the state restores them without a training.
+next run removes the outputs, and the state restores them without a training. A training whose
+parameters were changed while it ran leaves its state too, for the day when they return.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from stages.model.scoring import Score
 
 # DVC removes a stage's outputs before it runs the stage; this folder it ignores.
 STATES = Path(".resume")
+_NUM_KEPT = 4  # of each model
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,12 @@ class SavedState:
         rows = [asdict(epoch) for epoch in epochs]
         metadata = {"owner": self.owner, "epochs": rows, "content": _digest(tensors, rows)}
         write_tensors(self.path, tensors, metadata)
+        self._forget_oldest()
 
     def read(self) -> tuple[dict[str, torch.Tensor], list[Epoch]] | None:
         """Return the tensors and epochs that ``save`` wrote, or None if this training has none.
 
-        A state that is damaged, or of other parameters, data, code or machine, is removed.
+        A damaged state is removed.
         """
         finished = _finished_path(self.path)
         if not self.path.exists() and finished.exists():
@@ -52,14 +55,23 @@ class SavedState:
             return None
         try:
             tensors, metadata = read_tensors(self.path, "")
-            if metadata["owner"] == self.owner:
-                if metadata["content"] != _digest(tensors, metadata["epochs"]):
-                    raise PipelineError("it does not hold what was saved")
-                return tensors, [_parse_epoch(epoch) for epoch in metadata["epochs"]]
+            written = metadata["owner"], metadata["content"]
+            if written != (self.owner, _digest(tensors, metadata["epochs"])):
+                raise PipelineError("it does not hold what was saved")
+            return tensors, [_parse_epoch(epoch) for epoch in metadata["epochs"]]
         except (PipelineError, KeyError, TypeError) as error:
             print(f"{self.path}: ignored because it is damaged ({error})", flush=True)
         self.path.unlink()
         return None
+
+    def _forget_oldest(self) -> None:
+        """Keep the states of the model's last few trainings: parameters may return to theirs."""
+        model = self.path.name.rpartition("-")[0]
+        states = sorted(
+            self.path.parent.glob(f"{model}-*.safetensors"), key=lambda x: x.stat().st_mtime
+        )
+        for path in states[:-_NUM_KEPT]:
+            path.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Keep the state of a finished training until its outputs are recorded."""
@@ -83,7 +95,8 @@ def saved_state(recipe: Recipe, dataset: Dataset, device: torch.device) -> Saved
             digest.update(Path(file).read_bytes())
     inputs = [recipe.describe(), asdict(dataset.pixels), describe_training(device)]
     digest.update(json.dumps(inputs, sort_keys=True).encode())
-    return SavedState(STATES / f"{recipe.model}.safetensors", digest.hexdigest())
+    owner = digest.hexdigest()
+    return SavedState(STATES / f"{recipe.model}-{owner[:12]}.safetensors", owner)
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], epochs: list[dict[str, Any]]) -> str:

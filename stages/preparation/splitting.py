@@ -1,6 +1,6 @@
 """Training, validation and test splits, and the statistics of their pixels."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -15,17 +15,21 @@ def prepare(raw: Path, params: DataParams) -> tuple[list[Split], Pixels]:
     """Return the splits train, validation (where ``params`` holds images out) and test.
 
     The data set's files are in the folder ``raw``/NAME; those that are missing are downloaded.
-    The pixel statistics are those of the training images that remain.
+    Of what is not held out, at most ``params.training_images`` remain. The pixel statistics are
+    those of the training images that remain.
 
     Raises:
         PipelineError: a file is missing and cannot be downloaded, or is not the published one.
     """
     sources.download_missing(raw, params.name)
-    splits = [Split("train", *sources.read_images(raw, params.name, "train"))]
+    train = Split("train", *sources.read_images(raw, params.name, "train"))
+    followed = [Split("test", *sources.read_images(raw, params.name, "test"))]
     if params.validation_images > 0:
-        splits = list(hold_out(splits[0], params.validation_images, params.split_seed))
-    test = Split("test", *sources.read_images(raw, params.name, "test"))
-    return [*splits, test], measure_pixels(splits[0].images)
+        train, validation = hold_out(train, params.validation_images, params.split_seed)
+        followed.insert(0, validation)
+    if params.training_images < len(train):
+        train = replace(hold_out(train, params.training_images, params.split_seed)[1], name="train")
+    return [train, *followed], measure_pixels(train.images)
 
 
 def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:

@@ -2,7 +2,8 @@
 
 ``model`` and ``seed`` say which training it was; columns named like parameters hold what varies;
 ``recipe`` is the digest of all parameters that decide it, except for the seed. ``outcome`` says
-that it finished, or where it diverged; ``machine`` is the type of machine that ran it. The other
+that it finished, or where it diverged; ``machine`` is the type of machine that ran it, ``version``
+that of its arithmetic (core/recipe.py), which ``recipe`` contains. The other
 columns are results of the final weights on clean images, accuracies as fractions: see job.py.
 """
 
@@ -25,7 +26,7 @@ ACCURACIES = (
 LOSSES = ("test_loss", "validation_loss")
 RESULTS = (
     *("test_loss", "test_accuracy", "validation_loss", "validation_accuracy", "train_accuracy"),
-    *("recomputed_accuracy", "batch_accuracy", "outcome", "machine", "recipe"),
+    *("recomputed_accuracy", "batch_accuracy", "outcome", "machine", "version", "recipe"),
 )
 
 
@@ -43,6 +44,8 @@ def read_rows(path: Path) -> list[Row]:
         header, *lines = list(csv.reader(io.StringIO(text), strict=True)) or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
         raise PipelineError(f"{path} is not a CSV file ({error}); {remedy}") from None
+    if not lines:  # no training is on record, whatever the header says
+        return []
     if fault := _fault_of_header(header):
         raise PipelineError(f"{path}: {fault}; {remedy}")
     rows, keys = [], set()
@@ -92,17 +95,9 @@ def key_of(row: Row) -> Key:
 
 
 def merge(rows: Sequence[Row], new: Sequence[Row]) -> list[Row]:
-    """Return ``rows`` and ``new``, without those of ``rows`` whose training ``new`` repeats.
-
-    Two rows are of the same training if they agree in model, seed and varied values, even if their
-    recipes differ in what does not vary.
-    """
-    repeated = {_training_of(row) for row in new}
-    return [*(row for row in rows if _training_of(row) not in repeated), *new]
-
-
-def _training_of(row: Row) -> frozenset[tuple[str, str]]:
-    return frozenset((column, text) for column, text in row.items() if column not in RESULTS)
+    """Return ``rows`` and ``new``, without those of ``rows`` whose training ``new`` repeats."""
+    repeated = set(map(key_of, new))
+    return [*(row for row in rows if key_of(row) not in repeated), *new]
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

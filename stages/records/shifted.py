@@ -48,6 +48,7 @@ def add_shifted(study: Study, trained: Row, rows: Sequence[ShiftRow]) -> None:
     """Add ``rows`` of the network of ``trained``, a row of the main record, to the second one."""
     model, seed, recipe = key_of(trained)
     new = [SeededRow(**asdict(row), seed=seed, recipe=recipe) for row in rows]
-    kept = [row for row in read_shifted(study) if (row.model, row.seed) != (model, seed)]
+    own = model, seed, recipe
+    kept = [row for row in read_shifted(study) if (row.model, row.seed, row.recipe) != own]
     ordered = sorted([*kept, *new], key=lambda row: (row.seed, row.model))
     write_rows(path_of(study), [asdict(row) for row in ordered])

@@ -52,13 +52,12 @@ def main(name: str | None, num_seeds: int | None, cluster: str | None) -> None:
         done = {key: row for key, row in done.items() if key in kept or did_diverge(row)}
     todo = [training for training in planned if training.key not in done]
     print(f"{study.record}: {len(todo)} of {len(planned)} trainings to do", flush=True)
-    if rows:
-        _write(study, params, rows)
+    _write(study, params, rows)
     shifts = params.shifts if study.shifts else None
     jobs = [Job(i, x.recipe, study.scores_test, shifts) for i, x in enumerate(todo)]
     failures = []
     on_interrupt(signal.default_int_handler)  # as an exception, so that the workers are ended
-    with closing(_run(jobs, params, cluster)) as finished, closing(Progress(len(jobs))) as progress:
+    with closing(_run(jobs, cluster)) as finished, closing(Progress(len(jobs))) as progress:
         for ended, running in finished:
             results = [(todo[job.number].row, result) for job, result in ended]
             _record(study, params, results)
@@ -82,9 +81,10 @@ def _choose(name: str | None, num_seeds: int | None) -> Study:
     return study if num_seeds is None else study.model_copy(update={"seeds": num_seeds})
 
 
-def _run(jobs: list[Job], params: Params, cluster: str | None) -> Finished:
+def _run(jobs: list[Job], cluster: str | None) -> Finished:
     if cluster is None:
-        return local.run_jobs(jobs, count_workers(params.train, len(jobs)))
+        widest = max((job.recipe.train for job in jobs), key=lambda x: x.threads, default=None)
+        return local.run_jobs(jobs, count_workers(widest, len(jobs)) if widest else 1)
     if not find_spec("ray"):
         raise PipelineError("Ray is not installed; run `pip install -r requirements-ray.txt`")
     from stages.studies import ray_cluster
@@ -110,7 +110,9 @@ def _record(
 
 
 def _write(study: Study, params: Params, rows: list[Row]) -> None:
-    """Write the record, in the order of the variants, and its summary."""
+    """Write the record, in the order of the variants, and its summary; nothing of no training."""
+    if not rows:
+        return
     write_rows(study.record, in_order(rows, study, params))
     write_text(study.record.with_suffix(".md"), summarize(collect(study, params, rows)))
 

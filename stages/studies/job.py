@@ -11,7 +11,7 @@ from stages.core.errors import DivergedError, PipelineError
 from stages.core.machine import describe_type, set_up_machine
 from stages.core.params import DataParams, ShiftParams
 from stages.core.process import memory_errors_named
-from stages.core.recipe import Recipe
+from stages.core.recipe import TRAINING_VERSION, Recipe
 from stages.evaluation.readings import with_batch_statistics, with_recomputed_statistics
 from stages.evaluation.shifts import Row as ShiftRow
 from stages.evaluation.shifts import score_shifts
@@ -54,7 +54,11 @@ def run_job(job: Job) -> Trained | PipelineError:
 
 def _train(job: Job) -> Trained:
     device = set_up_machine(job.recipe.train)
-    machine = {"machine": describe_type(device), "recipe": job.recipe.digest}
+    machine = {
+        "machine": describe_type(device),
+        "version": str(TRAINING_VERSION),
+        "recipe": job.recipe.digest,
+    }
     dataset, test = _read_dataset(job.recipe.data)
     training = Training(job.recipe, dataset, device)
     try:

@@ -11,9 +11,8 @@ from torch import nn
 from stages.core.dataset import Dataset, to_floats
 from stages.core.errors import DivergedError
 from stages.core.recipe import Recipe
-from stages.model.checkpoint import network_for
 from stages.model.history import Epoch
-from stages.model.network import convolution_weights
+from stages.model.network import convolution_weights, network_for
 from stages.model.scoring import Score, compute_logits, score
 from stages.training.augmentation import Draws, augment, draw
 from stages.training.memory_layout import lay_out

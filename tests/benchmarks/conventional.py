@@ -15,7 +15,7 @@ from torchvision import transforms
 from torchvision.datasets import MNIST
 
 from stages.core.recipe import Recipe
-from stages.model.checkpoint import network_for
+from stages.model.network import network_for
 from stages.preparation.sources import read_images
 from stages.preparation.splitting import measure_pixels
 from tests.benchmarks.timing import (

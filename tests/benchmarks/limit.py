@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages.core.recipe import Recipe
-from stages.model.checkpoint import network_for
+from stages.model.network import network_for
 from tests.benchmarks.timing import TEST_IMAGES, TRAIN_IMAGES, time_call, timed_params
 
 _SECONDS = 2

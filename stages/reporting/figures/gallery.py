@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from stages.core.params import MODELS
 from stages.evaluation.activations import BLOCKS
-from stages.model.normalization import NORMALIZATIONS, normalization_layer
+from stages.model.normalization import NORMALIZATIONS, Normalization
 from stages.reporting.figures import activations, curves, mistakes
 from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
 from stages.reporting.figures.studies import draw_answer
@@ -106,7 +106,7 @@ def _errors(findings: Findings) -> Iterator[Picture]:
 
 def _worked_example(images: torch.Tensor) -> Iterator[Picture]:
     for normalization in NORMALIZATIONS:
-        layer = normalization_layer(normalization, images.shape[1], CHANNELS_PER_GROUP)
+        layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(images.shape[1])
         sets = find_shared_statistics(layer, images)
         figure = draw_worked_example(images, normalization, sets)
         text = (
