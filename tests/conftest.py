@@ -16,9 +16,13 @@ import pytest
 import torch
 from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
+from torch import nn
 
+import stages  # noqa: F401  (chooses the kernels of torch and numpy, so before them)
 from stages.core.dataset import Dataset, Split
 from stages.core.params import Params, flatten
+from stages.model.network import build_network
+from stages.model.normalization import Normalization
 from stages.preparation import sources
 from stages.preparation.splitting import measure_pixels
 
@@ -30,20 +34,25 @@ BROWSER = next(
 # What the tests train with, whatever the user has put into params.yaml.
 _OWN = {"learning_rate": 0.02, "l1": 0, "weight_decay": 0.0001}
 PARAMS = {
-    "data": {"name": "mnist", "validation_images": 0, "split_seed": 0},
+    "data": {
+        **{"name": "mnist", "training_images": 60_000, "validation_images": 0, "split_seed": 0},
+    },
+    "network": {
+        **{"placement": "after", "dropout": 0, "initialization": "torch"},
+        **{"extra_blocks": 0, "skip": False},
+    },
     "train": {
         **{"seed": 0, "device": "cpu", "threads": 1, "epochs": 20, "batch_size": 64},
         **{"optimizer": "soap", "momentum": 0.9, "nesterov": False, "warmup": 0.3},
         **{"annealing": "cos", "initial_divisor": 25, "final_divisor": 10000},
-        **{"label_smoothing": 0, "weight_average": 0.999, "dropout": 0},
-        **{"sort_batches": False, "placement": "after"},
+        **{"label_smoothing": 0, "weight_average": 0.999, "sort_batches": False},
         "augmentation": {
             **{"rotation": 15, "translation": 2, "scale": 0.15, "shear": 10},
             **{"brightness": 0.4, "contrast": 0.4, "fade": 0},
         },
     },
     "models": {
-        "bn": _OWN | {"normalization_batch": 0},
+        "bn": _OWN | {"normalization_batch": 0, "layer_norm_first": 0},
         "gn": _OWN | {"channels_per_group": 4},
         "ln": _OWN,
     },
@@ -99,6 +108,19 @@ def change(params: Params, **changes: object) -> Params:
         assert key in target, f"no parameter {path}"
         target[key] = value
     return Params.model_validate(content)
+
+
+def build(
+    kind: str,
+    channels_per_group: int | None = 4,
+    batch: int = 0,
+    layer_norm_first: int = 0,
+    **changes: object,
+) -> nn.Sequential:
+    """Build a network of this normalization, with other values of ``network:`` than PARAMS."""
+    network = Params.model_validate(PARAMS).network.model_copy(update=changes)
+    normalization = Normalization(kind, channels_per_group, batch)
+    return build_network(normalization, network, layer_norm_first)
 
 
 def with_param(text: str, key: str, value: object) -> str:
@@ -185,8 +207,9 @@ class Project:
         return output
 
     def make_small(self, epochs: int) -> None:
-        """Train for ``epochs`` on 3,000 images, followed by the other 57,000."""
-        self.set_param("validation_images", 57_000)
+        """Train for ``epochs`` on 3,000 images, followed by 1,000."""
+        self.set_param("training_images", 3_000)
+        self.set_param("validation_images", 1_000)
         self.set_param("epochs", epochs)
         self.set_param("weight_average", 0)  # else each epoch scores twice
 
@@ -272,7 +295,8 @@ def _one_thread() -> None:
 def project_of_studies(folder: Path, studies: str) -> Project:
     """Return a project of these studies that trains on 1,000 images for an epoch, no records."""
     project = Project(folder)
-    project.set_param("validation_images", 59_000)
+    project.set_param("training_images", 1_000)
+    project.set_param("validation_images", 1_000)
     project.set_param("epochs", 1)
     project.set_param("weight_average", 0)
     project.write("studies.yaml", studies.encode())

@@ -4,12 +4,12 @@ import torch
 
 from stages.core.dataset import Pixels, Split
 from stages.evaluation.activations import BLOCKS, NUM_IMAGES, observe
-from stages.model.network import build_network
+from tests.conftest import build
 
 
 def test_observed_are_the_layers_inputs_and_outputs(test_split: Split) -> None:
     torch.manual_seed(0)
-    network, pixels = build_network("batch").eval(), Pixels(0.13, 0.31)
+    network, pixels = build("batch").eval(), Pixels(0.13, 0.31)
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.running_mean.uniform_(-0.1, 0.1)

@@ -13,6 +13,7 @@ from tests.conftest import change
 
 SOFTWARE = {"torch": "1.2.3"}
 PIXELS = Pixels(0.13, 0.31)
+REMEDY = "run `dvc repro --force --single-item train-gn`"
 
 
 @pytest.fixture
@@ -70,8 +71,22 @@ def test_trained_with_other_params(
     changes: dict[str, object], message: str, params: Params, path: Path
 ) -> None:
     _write(path, "gn", params)
-    with pytest.raises(PipelineError, match=f"was trained with {message}.*dvc repro train-gn`"):
+    with pytest.raises(
+        PipelineError,
+        match=f"was trained with {message}.*dvc repro --force --single-item train-gn`",
+    ):
         read_checkpoint(path, Recipe.of("gn", change(params, **changes)))
+
+
+def test_a_seed_of_no_draw_decides_nothing(params: Params, path: Path) -> None:
+    """Without images held out, another data.split_seed is the same training."""
+    _write(path, "gn", params)
+    other = Recipe.of("gn", change(params, data__split_seed=1))
+    assert read_checkpoint(path, other).software == SOFTWARE
+    held_out = {"data__validation_images": 100}
+    _write(path, "gn", change(params, **held_out))
+    with pytest.raises(PipelineError, match=r"was trained with data\.split_seed 0, not 1"):
+        read_checkpoint(path, Recipe.of("gn", change(params, **held_out, data__split_seed=1)))
 
 
 def test_another_model(params: Params, path: Path) -> None:
@@ -103,14 +118,17 @@ def test_foreign_tensors(
     tensors: dict[str, torch.Tensor | None], message: str, params: Params, path: Path
 ) -> None:
     _tamper(path, params, **tensors)
-    with pytest.raises(PipelineError, match=f"{message}.*run `dvc repro train-gn`"):
+    with pytest.raises(PipelineError, match=f"{message}.*{REMEDY}"):
         read_checkpoint(path, Recipe.of("gn", params))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 100, b"PK\x03\x04" * 9])
 def test_no_checkpoint(content: bytes, params: Params, path: Path) -> None:
     path.write_bytes(content)
-    with pytest.raises(PipelineError, match=r"is damaged or foreign .*run `dvc repro train-gn`"):
+    with pytest.raises(
+        PipelineError,
+        match=rf"is damaged or foreign .*{REMEDY}",
+    ):
         read_checkpoint(path, Recipe.of("gn", params))
 
 

@@ -7,7 +7,10 @@ import torch
 from stages.core.dataset import Dataset, Pixels, Split, read_dataset, read_split
 from stages.core.errors import PipelineError
 from stages.core.files import write_tensors
-from stages.preparation.splitting import hold_out, measure_pixels, write_prepared
+from stages.core.params import Params
+from stages.preparation import sources
+from stages.preparation.splitting import hold_out, measure_pixels, prepare, write_prepared
+from tests.conftest import ROOT, change
 
 
 def _write(folder: Path, dataset: Dataset) -> None:
@@ -51,6 +54,24 @@ def test_held_out_images_depend_on_the_seed_alone(test_split: Split) -> None:
     first, again, other = (hold_out(test_split, 500, seed)[1] for seed in (1, 1, 2))
     assert torch.equal(first.images, again.images)
     assert not torch.equal(first.images, other.images)
+
+
+def test_fewer_training_images_are_stratified_and_not_those_held_out(params: Params) -> None:
+    data = change(params, data__training_images=1_000, data__validation_images=500).data
+    (train, validation, test), pixels = prepare(ROOT / "data/raw", data)
+    (_, all_held_out, _), _ = prepare(
+        ROOT / "data/raw", change(params, data__validation_images=500).data
+    )
+    assert [(x.name, len(x)) for x in (train, validation, test)] == [
+        *(("train", 1_000), ("validation", 500), ("test", 10_000))
+    ]
+    every = sources.read_images(ROOT / "data/raw", "mnist", "train")[1]
+    share = torch.bincount(every) / 60
+    assert (torch.bincount(train.labels) - share).abs().max() <= 1
+    assert torch.equal(validation.images, all_held_out.images)
+    seen, held_out = ({x.numpy().tobytes() for x in y.images} for y in (train, validation))
+    assert not seen & held_out
+    assert pixels == measure_pixels(train.images)
 
 
 def test_validation_is_followed_where_it_was_held_out(test_split: Split, tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from stages.core.dataset import Pixels, Split, to_floats
 from stages.core.files import read_tensors
 from stages.core.params import MODELS
 from stages.model.checkpoint import Checkpoint
-from stages.model.network import build_network
 from stages.reporting.draw import describe_network, measure_longer_side
-from tests.conftest import BROWSER, Project
+from tests.conftest import BROWSER, Project, build
 
 NO_BROWSER = "no Chromium here: apt-get install chromium"
 pytestmark = pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
@@ -66,7 +65,7 @@ def test_bn_of_a_batch_computes_what_pytorch_does_in_training(
     page: Page, finished: Project, test_split: Split
 ) -> None:
     weights, metadata = read_tensors(finished.folder / "models/bn.safetensors", "")
-    network = build_network("batch").train()
+    network = build("batch").train()
     network.load_state_dict(weights)
     images = test_split.images[:COUNT]
     expected = network(Pixels(**metadata["pixels"]).standardize(to_floats(images)))
@@ -83,7 +82,7 @@ def test_any_recipe_computes_what_pytorch_does(
 ) -> None:
     """The ReLU before or after the normalization, and bn trained on parts of its batches."""
     torch.manual_seed(0)
-    network = build_network(normalization, 4, parts, placement).eval()
+    network = build(normalization, 4, parts, placement=placement).eval()
     for name, values in network.state_dict().items():
         if "norm" in name and values.is_floating_point():
             values.uniform_(0.5, 1.5)  # what is 0 or 1 before any training would hide mistakes

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from stages.core.dataset import Split
 from stages.core.params import MODELS
 from stages.model.history import Epoch
-from stages.model.normalization import normalization_layer
+from stages.model.normalization import Normalization
 from stages.model.scoring import Score
 from stages.reporting.figures import curves
 from stages.reporting.figures.mistakes import (
@@ -213,7 +213,7 @@ def test_figures_name_the_classes(test_split: Split) -> None:
 @pytest.mark.parametrize(("normalization", "count"), [("batch", 4), ("group", 8), ("layer", 4)])
 def test_worked_example(normalization: str, count: int) -> None:
     images = read_example(ROOT / "data/worked_example.json")
-    sets = find_shared_statistics(normalization_layer(normalization, 4, 2), images)
+    sets = find_shared_statistics(Normalization(normalization, 2).layer(4), images)
     axes = draw_worked_example(images, normalization, sets).axes[0]
     cells = axes.patches
     assert len(cells) == images.numel()

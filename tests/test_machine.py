@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,9 @@ KERNELS = {
     "ATEN_CPU_CAPABILITY": "default",
     "ONEDNN_MAX_CPU_ISA": "SSE41",
     "DNNL_MAX_CPU_ISA": "SSE41",
-    "MKL_CBWR": "COMPATIBLE",
+    "MKL_CBWR": "AVX512",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V3",
+    "OPENBLAS_CORETYPE": "Prescott",
     "CUBLAS_WORKSPACE_CONFIG": ":0:0",
     "NVIDIA_TF32_OVERRIDE": "1",
 }
@@ -39,6 +42,29 @@ def test_the_environment_changes_no_bit_of_a_training(
         project.run("python", "-m", "stages.train", "gn")
         checkpoints.append(checkpoint.read_bytes())
     assert checkpoints[0] == checkpoints[1]
+
+
+HAS_AVX2 = "avx2" in Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else False
+
+
+@pytest.mark.skipif(not HAS_AVX2, reason="needs a CPU with AVX2")
+@pytest.mark.parametrize(("first", "kernels"), [("stages", "avx2"), ("torch", None)])
+def test_the_kernels_are_avx2_if_nothing_imports_torch_before(
+    first: str, kernels: str | None
+) -> None:
+    """ATen's own word for it, and a warning where it came too late (on a CPU with more)."""
+    script = (
+        f"import {first}, stages, torch; from stages.core.machine import *; "
+        "from stages.core.params import load_params; set_up_machine(load_params().train); "
+        "print(torch.backends.cpu.get_cpu_capability(), describe_kernels(), sep='|')"
+    )
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    *warning, (capability, told) = (line.split("|") for line in run.stdout.splitlines())
+    assert bool(warning) == (capability != "AVX2")
+    assert told == "avx2" if capability == "AVX2" else describe_processor() in told
+    if kernels:
+        assert (capability, told) == ("AVX2", kernels)
 
 
 def test_more_threads_than_cores_are_refused(params: Params) -> None:

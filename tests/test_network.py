@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from stages.core.errors import PipelineError
-from stages.model.network import build_network, count_parameters
+from stages.model.network import Skipped, convolution_weights, count_parameters
 from stages.model.normalization import (
     NORMALIZATIONS,
     STUDY_NORMALIZATIONS,
     GhostBatchNorm2d,
-    normalization_layer,
+    Normalization,
 )
-from tests.conftest import ROOT
+from tests.conftest import ROOT, build
 
 # As in the comments of the network: the output's channels, height and width after each part.
 SHAPES = {
@@ -39,7 +39,7 @@ PARAMETERS = (
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_shapes_and_parameters(normalization: str) -> None:
-    network = build_network(normalization, channels_per_group=4)
+    network = build(normalization)
     activations = torch.zeros(3, 1, 28, 28)
     for name, part in network.named_children():
         activations = part(activations)
@@ -50,7 +50,7 @@ def test_shapes_and_parameters(normalization: str) -> None:
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_order_of_layers_and_no_biases(normalization: str) -> None:
-    network = build_network(normalization, channels_per_group=4)
+    network = build(normalization)
     kinds = [type(layer) for layer in network.modules() if not isinstance(layer, nn.Sequential)]
     norm = nn.BatchNorm2d if normalization == "batch" else nn.GroupNorm
     block = [nn.Conv2d, nn.ReLU, norm]
@@ -63,28 +63,71 @@ def test_order_of_layers_and_no_biases(normalization: str) -> None:
     assert all(convolution.bias is None for convolution in convolutions)
 
 
+@pytest.mark.parametrize("kind", ["batch", "group", "layer", "none"])
+@pytest.mark.parametrize("skip", [False, True])
+def test_extra_blocks(kind: str, skip: bool) -> None:
+    """Each is one more convolution of 16 to 16 channels, with a scale and a shift of 16."""
+    network = build(kind, extra_blocks=3, skip=skip)
+    assert count_parameters(network) == PARAMETERS + 3 * (9 * 16 * 16 + 2 * 16)
+    names = [name for name, _ in network.named_children() if name.startswith("block")]
+    assert names == [f"block{number}" for number in range(1, 10)]
+    activations = torch.randn(2, 16, 6, 6)
+    block = network.block8.eval()
+    alone = nn.Sequential(*block)(activations)
+    assert isinstance(block, Skipped) == skip
+    assert torch.equal(block(activations), activations * skip + alone)
+
+
+def test_without_extra_blocks_the_weights_are_as_ever() -> None:
+    """The blocks are drawn after block 6; what stands before is the same for every depth."""
+    drawn = []
+    for extra_blocks in (0, 2):
+        torch.manual_seed(5)
+        drawn.append(build("layer", extra_blocks=extra_blocks).block6.conv.weight)
+    assert torch.equal(*drawn)
+
+
+def test_he_initialization() -> None:
+    """A standard deviation of sqrt(2 / inputs), which keeps activations through ReLUs."""
+    torch.manual_seed(0)
+    for weight in convolution_weights(build("none", extra_blocks=64, initialization="he")):
+        inputs = weight[0].numel()
+        if weight.numel() > 2000:
+            assert float(weight.detach().std()) == pytest.approx((2 / inputs) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, 6])
+def test_layer_normalization_in_the_first_places(first: int) -> None:
+    network = build("batch", layer_norm_first=first)
+    norms = [
+        layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d | nn.GroupNorm)
+    ]
+    assert [isinstance(layer, nn.GroupNorm) for layer in norms] == [True] * first + [False] * (
+        6 - first
+    )
+    assert all(layer.num_groups == 1 for layer in norms[:first])
+
+
 @pytest.mark.parametrize("placement", ["before", "after"])
 def test_placement_swaps_the_order_within_a_block_alone(placement: str) -> None:
-    network = build_network("layer", placement=placement)
+    network = build("layer", placement=placement)
     for name, block in network.named_children():
         if name.startswith("block"):
             middle = ["norm", "relu"] if placement == "before" else ["relu", "norm"]
             assert [layer for layer, _ in block.named_children()] == ["conv", *middle]
-    assert set(network.state_dict()) == set(build_network("layer").state_dict())
+    assert set(network.state_dict()) == set(build("layer").state_dict())
 
 
 @pytest.mark.parametrize("normalization", STUDY_NORMALIZATIONS)
 def test_normalizations_of_studies(normalization: str) -> None:
-    network = build_network(normalization)
+    network = build(normalization)
     assert network(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
-    scales_and_shifts = 2 * (8 + 16 + 12 + 16 + 16 + 16)
-    without = PARAMETERS - scales_and_shifts
-    assert count_parameters(network) == (without if normalization == "none" else PARAMETERS)
+    assert count_parameters(network) == PARAMETERS
 
 
 @pytest.mark.parametrize(("channels_per_group", "groups"), [(4, [2, 4, 3, 4, 4, 4]), (1, None)])
 def test_groups(channels_per_group: int, groups: list[int] | None) -> None:
-    network = build_network("group", channels_per_group)
+    network = build("group", channels_per_group)
     norms = [layer for layer in network.modules() if isinstance(layer, nn.GroupNorm)]
     assert [norm.num_groups for norm in norms] == (groups or [8, 16, 12, 16, 16, 16])
 
@@ -93,7 +136,7 @@ def test_same_seed_same_weights_whatever_the_normalization() -> None:
     weights = []
     for normalization in NORMALIZATIONS:
         torch.manual_seed(3)
-        network = build_network(normalization, channels_per_group=4)
+        network = build(normalization)
         weights.append([p for p in network.parameters() if p.dim() == 4])
     for other in weights[1:]:
         assert all(torch.equal(a, b) for a, b in zip(weights[0], other, strict=True))
@@ -113,7 +156,7 @@ def test_wrong_normalization(
     normalization: str, channels_per_group: int | None, message: str
 ) -> None:
     with pytest.raises(PipelineError, match=message):
-        build_network(normalization, channels_per_group)
+        build(normalization, channels_per_group)
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -126,7 +169,7 @@ def test_layers_normalize_the_worked_example(normalization: str) -> None:
         _spread(torch.tensor(statistics[name], dtype=torch.float64), normalization)
         for name in ("mean", "population_variance")
     )
-    layer = normalization_layer(normalization, 4, channels_per_group=2).double()
+    layer = Normalization(normalization, 2).layer(4).double()
     expected = (images - mean) / (variance + layer.eps).sqrt()
     torch.testing.assert_close(layer(images), expected, rtol=0, atol=1e-12)
 
@@ -145,7 +188,7 @@ def _spread(values: torch.Tensor, normalization: str) -> torch.Tensor:
 def test_layer_normalization_is_over_all_channels_and_places() -> None:
     torch.manual_seed(0)
     activations = torch.randn(5, 12, 7, 7)
-    ours = normalization_layer("layer", 12)(activations)
+    ours = Normalization("layer").layer(12)(activations)
     reference = nn.LayerNorm([12, 7, 7], elementwise_affine=False)(activations)
     torch.testing.assert_close(ours, reference)
 
@@ -156,14 +199,14 @@ def test_normalizations_that_equal_another() -> None:
     activations = torch.randn(5, 12, 7, 7)
 
     def ours(normalization: str, **options: int) -> torch.Tensor:
-        return normalization_layer(normalization, 12, **options)(activations)
+        return Normalization(normalization, **options).layer(12)(activations)
 
     torch.testing.assert_close(ours("instance"), nn.InstanceNorm2d(12)(activations))
     assert torch.equal(ours("instance"), ours("group", channels_per_group=1))
     assert torch.equal(ours("layer"), ours("group", channels_per_group=12))
     at_one_place = nn.LayerNorm(12)(activations[:, :, 3, 5])
     torch.testing.assert_close(ours("channels")[:, :, 3, 5], at_one_place)
-    torch.testing.assert_close(ours("batch", normalization_batch=1), ours("instance"))
+    torch.testing.assert_close(ours("batch", batch=1), ours("instance"))
     assert torch.equal(ours("none"), activations)
 
 

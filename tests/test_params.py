@@ -7,8 +7,7 @@ from ruamel.yaml import YAML
 from stages.core.errors import ParamsError
 from stages.core.params import GroupModelParams, Params, load_params
 from stages.core.yaml12 import MAX_BYTES, load_yaml
-from stages.model.network import build_network
-from tests.conftest import ROOT, change, with_fixed_values
+from tests.conftest import ROOT, build, change, with_fixed_values
 
 TEXT = with_fixed_values((ROOT / "params.yaml").read_text())  # the tests below put others there
 
@@ -68,7 +67,7 @@ BAD = [
     (
         "\nreport:",
         "\nsurplus: 1\nreport:",
-        r"surplus is not a known key; allowed: data, train, models",
+        r"surplus is not a known key; allowed: data, network, train",
     ),
     ("  seed: ", "  12: 3\n  seed: ", r"train\.12 is not a known key; allowed: seed, device"),
     ("\ndata:", "\ndata: 3\nunused:", r"unused is not a known key; .*and 1 more"),
@@ -95,7 +94,7 @@ def test_bad_params(old: str, new: str, message: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the file is None; allowed: the keys data, train, models, shifts"),
+        (b"", "the file is None; allowed: the keys data, network, train, models"),
         (b"- 1", r"the file is \[1\]; allowed: the keys data"),
         (b"\xff\xfe\x80", "is not valid YAML"),
         (b"[" * 5000, "nested too deeply"),
@@ -159,4 +158,4 @@ def test_pyyamls_own_reading_is_another() -> None:
 def test_allowed_groups_are_what_the_network_takes() -> None:
     allowed = GroupModelParams.model_fields["channels_per_group"].annotation.__args__
     for channels_per_group in allowed:
-        build_network("group", channels_per_group)
+        build("group", channels_per_group)

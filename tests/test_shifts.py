@@ -22,8 +22,8 @@ from stages.evaluation.shifts import (
     with_batch_statistics,
     write_shifts,
 )
-from stages.model.network import build_network
 from stages.model.scoring import compute_logits, score
+from tests.conftest import build
 
 CPU = torch.device("cpu")
 
@@ -46,7 +46,7 @@ def networks(test_split: Split) -> dict[str, nn.Module]:
     x, y = to_floats(test_split.images[:640]).sub_(0.13).div_(0.31), test_split.labels.long()
     for model, normalization in MODELS.items():
         torch.manual_seed(0)
-        network = build_network(normalization, channels_per_group=4)
+        network = build(normalization)
         optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
         for start in range(0, 640, 64):
             loss = nn.functional.cross_entropy(

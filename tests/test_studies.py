@@ -1,5 +1,6 @@
 """Studies: what is declared is trained once and recorded; what the record says is checked."""
 
+import contextlib
 import csv
 import os
 import re
@@ -16,18 +17,21 @@ from torch.optim.swa_utils import update_bn
 
 from stages.core.dataset import Dataset, Split, to_floats
 from stages.core.errors import ParamsError, PipelineError
+from stages.core.files import read_tensors, write_tensors
 from stages.core.params import Params, load_params
 from stages.core.recipe import Recipe
 from stages.evaluation.readings import with_batch_statistics, with_recomputed_statistics
+from stages.evaluation.shifts import Row as ShiftRow
 from stages.model.history import write_rows as write_history_rows
-from stages.model.network import build_network
 from stages.model.scoring import compute_logits
 from stages.records.declaration import Study, read_studies
+from stages.records.networks import add_networks, networks_path, read_networks
 from stages.records.plan import list_trainings, plan
 from stages.records.record import Row, merge, read_rows, write_rows
 from stages.records.results import collect
+from stages.records.shifted import add_shifted, read_shifted
 from stages.records.summary import summarize
-from tests.conftest import ROOT, Project, change, project_of_studies, wait_for
+from tests.conftest import ROOT, Project, build, change, project_of_studies, wait_for
 
 STUDIES = """
 recipes:
@@ -103,19 +107,22 @@ def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
     """With images held out by params.yaml, as the stage scores them; another recipe's row stays."""
     other = {"model": "ln", "seed": "0", "test_accuracy": "0.5", "recipe": "rold"}
     write_rows(_record(project, "seeds"), [other, other | {"model": "gn", "seed": "7"}])
+    project.set("shifts: true}", "shifts: true, networks: true}", "studies.yaml")
     seeds = (*_study("seeds"), "--seeds", "1")
     assert "3 of 3 trainings to do" in project.run(*seeds)
     assert "0 of 3 trainings to do" in project.run(*seeds)
     rows = _rows(_record(project, "seeds"))
     assert [(row["model"], row["recipe"] == "rold") for row in rows] == [
         *((model, False) for model in ("bn", "gn", "ln")),
-        ("gn", True),
+        *((model, True) for model in ("ln", "gn")),
     ]
     assert all(0.1 < float(row["test_accuracy"]) < 1 for row in rows)
-    assert "Rows of other recipes were left out: 1." in (
+    assert "Rows of other recipes were left out: 2." in (
         _record(project, "seeds").with_suffix(".md").read_text()
     )
     assert all(row["test_accuracy"] != row["validation_accuracy"] for row in rows)
+    kept = read_tensors(_record(project, "seeds").with_suffix(".safetensors"), "")[0]
+    assert {name.split("/")[0] for name in kept} == {"bn", "gn", "ln"}
     shifted = _rows(_record(project, "seeds.shifts"))
     clean = {row["reading"]: row["accuracy"] for row in shifted if row["shift"] == "none"}
     assert [float(clean[row["model"]]) for row in rows[:3]] == [
@@ -127,6 +134,9 @@ def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
     assert sorted(map(str, _rows(_record(project, "seeds.shifts")))) == sorted(map(str, shifted))
     project.run("python", "-m", "stages.prepare_data")
     project.run("python", "-m", "stages.train", "ln")
+    trained = read_tensors(project.folder / "models/ln.safetensors", "")[0]
+    prefix = f"ln/0/{rows[2]['recipe']}/"
+    assert all(torch.equal(kept[f"{prefix}{name}"], x) for name, x in trained.items())
     history = _rows(project.folder / "models/ln.history.csv")
     assert float(rows[2]["validation_accuracy"]) == float(history[-1]["validation_accuracy"])
 
@@ -204,6 +214,18 @@ def test_a_row_with_too_little_memory_costs_no_other(project: Project) -> None:
     assert [row["train.batch_size"] for row in _rows(_record(project, "large"))] == ["64"]
 
 
+def test_a_failed_first_training_writes_no_record(project: Project) -> None:
+    """More threads than cores: the reason in one line, and the next run starts anew."""
+    text = "  failing: {question: 'Why?', models: [ln], seeds: 1, set: {train.threads: 200}}\n"
+    project.write("studies.yaml", (STUDIES + text).encode())
+    for _ in range(2):
+        output = project.run(*_study("failing"), status=1)
+        assert "ln seed 0 (train.threads is 200, but this process may use" in output
+        assert not _record(project, "failing").exists()
+        assert not _record(project, "failing").with_suffix(".md").exists()
+    project.write("studies.yaml", STUDIES.encode())
+
+
 def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
@@ -262,11 +284,10 @@ HEADER = "model,seed,train.epochs,test_accuracy,test_loss,recipe"
         (f"{HEADER}\nbn,0,3,0.9,0.1,ra,5\n", "row 1 has 7 cells for 6 columns"),
         (f"{HEADER}\nbn,0,3\n", "row 1 has 3 cells for 6 columns"),
         (f"{HEADER}\n,0,3,0.9,0.1,ra\n", "row 1 has no model"),
-        ("model,seed,recipe,train.epochs,train.epochs\n", "column 'train.epochs' appears twice"),
-        ("model,seed,train.seed,recipe\n", "'train.seed' contradicts the column seed"),
-        ("model,seed,train_epochs,recipe\n", "there is no column 'train_epochs'"),
-        ("model,recipe\n", "the column 'seed' is missing"),
-        ("", "the column 'model' is missing"),
+        ("model,seed,recipe,train.epochs,train.epochs\n,\n", "column 'train.epochs' appears twice"),
+        ("model,seed,train.seed,recipe\n,,,\n", "'train.seed' contradicts the column seed"),
+        ("model,seed,train_epochs,recipe\n,\n", "there is no column 'train_epochs'"),
+        ("model,recipe\n,\n", "the column 'seed' is missing"),
         ("model,seed,recipe\nbn,\udcff\n", "is not a CSV file"),
         ('model,seed,recipe\nbn,"1\n', "is not a CSV file"),
     ],
@@ -277,6 +298,12 @@ def test_bad_records(content: str, message: str, tmp_path: Path) -> None:
         read_rows(tmp_path / "t.csv")
     assert str(caught.value).endswith("t.csv`")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "model,seed\n", f"{HEADER}\n"])
+def test_a_record_without_rows_is_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    assert read_rows(tmp_path / "t.csv") == []
 
 
 BAD = [
@@ -429,17 +456,42 @@ def test_summary_by_hand(params: Params) -> None:
     )
 
 
-def test_a_new_row_replaces_its_own_place_alone() -> None:
-    old = {"model": "bn", "seed": "0", "train.epochs": "3", "recipe": "ra", "test_loss": "1"}
-    others = [old | {"train.epochs": "4"}, old | {"seed": "1"}, old | {"model": "gn"}]
-    new = old | {"recipe": "rb", "test_loss": "2"}
+def test_a_new_row_replaces_its_own_training_alone() -> None:
+    """One by another recipe was trained for itself, and stays."""
+    old = {"model": "bn", "seed": "0", "recipe": "ra", "test_loss": "1"}
+    others = [old | {"recipe": "rb"}, old | {"seed": "1"}, old | {"model": "gn"}]
+    new = old | {"test_loss": "2"}
     assert merge([old, *others], [new]) == [*others, new]
+
+
+def test_shifted_rows_of_another_recipe_stay(tmp_path: Path, params: Params) -> None:
+    study = _declare(shifts=True)
+    rows = [ShiftRow("ln", "ln", None, "none", 0.0, accuracy) for accuracy in (0.5, 0.6, 0.7)]
+    with contextlib.chdir(tmp_path):
+        for recipe, row in zip(("ra", "rb", "ra"), rows, strict=True):
+            add_shifted(study, {"model": "ln", "seed": "0", "recipe": recipe}, [row])
+        kept = {row.recipe: row.accuracy for row in read_shifted(study)}
+    assert kept == {"ra": 0.7, "rb": 0.6}
+
+
+def test_networks_are_kept_as_they_were(tmp_path: Path) -> None:
+    study = _declare(networks=True)
+    first, second = build("batch").state_dict(), build("layer").state_dict()
+    with contextlib.chdir(tmp_path):
+        add_networks(study, {("bn", 0, "ra"): first})
+        add_networks(study, {("ln", 3, "ra"): second, ("bn", 0, "ra"): first})
+        read = read_networks(study)
+        assert list(read) == [("bn", 0, "ra"), ("ln", 3, "ra")]
+        assert all(torch.equal(read["bn", 0, "ra"][name], x) for name, x in first.items())
+        write_tensors(networks_path(study), {"bn.0.ra.x": torch.zeros(1)}, {})
+        with pytest.raises(PipelineError, match=r"holds 'bn\.0\.ra\.x', not MODEL/SEED/RECIPE"):
+            read_networks(study)
 
 
 def test_readings_are_those_of_torch(small_dataset: Dataset) -> None:
     """Recomputed statistics against update_bn, those of the batch against training mode."""
     torch.manual_seed(0)
-    network = build_network("batch")
+    network = build("batch")
     pixels, split = small_dataset.pixels, small_dataset.train
     batches = [pixels.standardize(to_floats(images)) for images in split.images.split(100)]
     by_batch = with_batch_statistics(network)

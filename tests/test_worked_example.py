@@ -6,7 +6,7 @@ import torch
 from playwright.sync_api import Browser, Page
 
 from stages.core.errors import PipelineError
-from stages.model.normalization import NORMALIZATIONS, normalization_layer
+from stages.model.normalization import NORMALIZATIONS, Normalization
 from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
 from tests.conftest import BROWSER, ROOT, Project
 
@@ -16,7 +16,7 @@ EXAMPLE = ROOT / "data/worked_example.json"
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_found_statistics_are_the_examples(normalization: str) -> None:
     expected = json.loads(EXAMPLE.read_text())[normalization]
-    layer = normalization_layer(normalization, 4, CHANNELS_PER_GROUP)
+    layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(4)
     sets = find_shared_statistics(layer, read_example(EXAMPLE))
     for name, key in (("mean", "mean"), ("variance", "population_variance")):
         values = torch.tensor(expected[key]).flatten().tolist()
@@ -28,7 +28,7 @@ def test_found_sets_share_what_the_definitions_say() -> None:
     image, channel = index[0], index[1]
     definitions = {"batch": channel, "layer": image, "group": image * 2 + channel // 2}
     for normalization, key in definitions.items():
-        layer = normalization_layer(normalization, 4, CHANNELS_PER_GROUP)
+        layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(4)
         sets = find_shared_statistics(layer, read_example(EXAMPLE))
         assert len(sets) == len(key.unique())
         for number, one in enumerate(sets):
