@@ -14,6 +14,9 @@ repro: environment ## the pipeline, from clone to report: 10 to 19 minutes; a re
 test: environment ## the tests: 8 to 17 minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+verify: environment ## is every byte of the main job the committed one here? as long as repro
+	$(BIN)/python -m tests.verify
+
 lint: environment ## style, types, and that imports go one way: seconds
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
@@ -50,4 +53,4 @@ torture: environment ## what the README says of faults, at full length: 50 minut
 environment: ## .venv with the versions of requirements.txt: minutes, 6 GB (PYTHON=python3.12 for another than python3)
 	@"$(PYTHON)" .ci/environment.py
 
-.PHONY: help repro test lint study seeds fast bench publish experiments torture environment
+.PHONY: help repro test verify lint study seeds fast bench publish experiments torture environment

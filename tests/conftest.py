@@ -1,5 +1,8 @@
 """What several tests share: real MNIST, the real parameters, and copies of the whole project."""
 
+import stages  # noqa: F401  (chooses the kernels of torch and numpy, so before them)
+
+# isort: split
 import hashlib
 import json
 import os
@@ -18,7 +21,6 @@ from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
 from torch import nn
 
-import stages  # noqa: F401  (chooses the kernels of torch and numpy, so before them)
 from stages.core.dataset import Dataset, Split
 from stages.core.params import Params, flatten
 from stages.model.network import build_network

@@ -2,11 +2,12 @@
 
 import json
 import multiprocessing
+import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from jinja2 import Template
 
-from stages.core.machine import describe_training
+from stages import PORTABLE
+from stages.core.machine import describe_processor, describe_training
 from stages.core.params import MODELS
 from stages.records.declaration import read_studies
 from tests.benchmarks import conventional, own
@@ -38,7 +40,8 @@ def measure() -> dict[str, Any]:
         print(f"round {number} of {ROUNDS}", flush=True)
         a, b = {}, {}
         for model in MODELS:
-            runs = [_time_alone(conventional.time_epoch, model, n) for n in LOADER_WORKERS]
+            with _own_kernels():
+                runs = [_time_alone(conventional.time_epoch, model, n) for n in LOADER_WORKERS]
             a[model] = min(runs, key=lambda run: run[0].total)
             b[model] = _time_alone(own.time_epoch, model, CORES)
         # as `make repro` runs them
@@ -48,6 +51,17 @@ def measure() -> dict[str, Any]:
     recipe = timed_params(1).train
     length = {"epochs": recipe.epochs, "fast_epochs": _count_fast_epochs()}
     return {"optimizer": recipe.optimizer} | length | _summarize(rounds) | _surroundings(rounds)
+
+
+@contextmanager
+def _own_kernels() -> Iterator[None]:
+    """Have processes started in the block use the kernels that each library would choose itself.
+
+    That is how A is usually run. Each of them imports torch, with this module, before stages.
+    """
+    ours = {name: os.environ.pop(name) for name in PORTABLE if name in os.environ}
+    yield
+    os.environ.update(ours)
 
 
 def _time_alone(time_epoch: _TimeEpoch, model: str, option: int) -> tuple[Timing, float]:
@@ -141,6 +155,7 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
         "machine": {
             "threads": CORES,
             "system": f"{platform.system()} {platform.machine()}",
+            "processor": describe_processor(),
             **describe_training(torch.device("cpu")),
         },
     }
