@@ -84,8 +84,6 @@ class Study(BaseModel):
         _refuse_repeated(self.models, "models")
         if self.vary and self.variants:
             raise ValueError("vary and variants are both given; use one of them")
-        if self.shifts and len(self.each_variant) > 1:
-            raise ValueError("shifts is true, and something varies; allowed: one of both")
         if len({len(values) for values in self.vary.values()}) > 1:
             lengths = {key: len(values) for key, values in self.vary.items()}
             raise ValueError(f"vary has lists of {lengths} values; allowed: all of one length")

@@ -85,14 +85,16 @@ def _plan_model(study: Study, model: str, params: Params) -> list[Arm]:
     known = [*MODELS, *STUDY_MODELS]
     if model not in known:
         raise ParamsError(f"{source}: models has {model!r}; allowed: {', '.join(known)}")
-    section = model if model in MODELS else "ln"
+    section = model if model in MODELS else "ln"  # whose parameters the others take
     arms: dict[str, Arm] = {}
     planned = []
     for variant in study.each_variant:
-        values = {key: x for key, x in variant.items() if _concerns(key, section)}
+        values = {key: x for key, x in variant.items() if _concerns(key, model)}
         content = params.model_dump()
         for key, value in {**study.set, **values}.items():
-            _put(content, key.replace("model.", f"models.{section}.", 1), value, source)
+            own = f"models.{section}."
+            key = key.replace("model.", own, 1).replace(f"models.{model}.", own, 1)
+            _put(content, key, value, source)
         recipe = Recipe.of(model, validate(Params, content, source))
         arm = arms.setdefault(recipe.digest, Arm(model, values, recipe))
         if arm.values != values:
@@ -104,8 +106,8 @@ def _plan_model(study: Study, model: str, params: Params) -> list[Arm]:
     return planned
 
 
-def _concerns(key: str, section: str) -> bool:
-    return not key.startswith("models.") or key.startswith(f"models.{section}.")
+def _concerns(key: str, model: str) -> bool:
+    return not key.startswith("models.") or key.startswith(f"models.{model}.")
 
 
 def _put(content: Mapping[str, Any], key: str, value: object, source: str) -> None:

@@ -26,7 +26,10 @@ FINISHED = "ok"
 
 @dataclass(frozen=True)
 class Job:
-    """One training; ``with_test`` also scores the test images, and ``shifts`` shifted ones."""
+    """One training; ``with_test`` also scores the test images.
+
+    ``shifts`` are scored on those too, or else on the images held out.
+    """
 
     number: int
     recipe: Recipe
@@ -89,7 +92,8 @@ def _train(job: Job) -> Trained:
     }
     shifts = []
     if job.shifts is not None:
-        shifts = score_shifts(network, job.recipe.model, test, dataset.pixels, job.shifts)
+        shifted = test if job.with_test else dataset.followed
+        shifts = score_shifts(network, job.recipe.model, shifted, dataset.pixels, job.shifts)
     weights = {name: x.cpu().contiguous() for name, x in network.state_dict().items()}
     return Trained(results, shifts, safetensors.torch.save(weights))
 
