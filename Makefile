@@ -31,6 +31,9 @@ seeds: environment ## SEEDS=5 seeds of each model, and the report with them: 40 
 	$(BIN)/python -m stages.studies seeds --seeds $(SEEDS)
 	$(BIN)/python -m dvc repro
 
+gradients: environment ## how gradients grow with depth before any training: a minute
+	$(BIN)/python -m stages.studies.gradients
+
 fast: environment ## five seeds by the recipe of four epochs: 10 minutes
 	$(BIN)/python -m stages.studies minute
 
@@ -53,4 +56,4 @@ torture: environment ## what the README says of faults, at full length: 50 minut
 environment: ## .venv with the versions of requirements.txt: minutes, 6 GB (PYTHON=python3.12 for another than python3)
 	@"$(PYTHON)" .ci/environment.py
 
-.PHONY: help repro test verify lint study seeds fast bench publish experiments torture environment
+.PHONY: help repro test verify lint study seeds gradients fast bench publish experiments torture environment
