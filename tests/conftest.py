@@ -161,12 +161,16 @@ class Project:
                 shutil.copy(ROOT / name, self.folder / name)
         path = self.folder / "params.yaml"
         path.write_text(with_fixed_values(path.read_text()))
-        self._git("init", "--quiet", "--initial-branch=main")
+        self._begin_git()
         self.commit("the project")
 
     def commit(self, message: str) -> None:
         self._git("add", "--all")
         self._git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", message)
+
+    def _begin_git(self) -> None:
+        self._git("init", "--quiet", "--initial-branch=main")
+        self._git("config", "core.compression", "0")  # it would take seconds
 
     def _git(self, *arguments: str, at: Path | None = None) -> str:
         command = ["git", "-C", str(at or self.folder), *arguments]
@@ -214,6 +218,7 @@ class Project:
         self.set_param("validation_images", 1_000)
         self.set_param("epochs", epochs)
         self.set_param("weight_average", 0)  # else each epoch scores twice
+        self.set_param("dots_per_inch", 50)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start ``command`` in a session of its own."""

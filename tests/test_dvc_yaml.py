@@ -1,7 +1,6 @@
 """dvc.yaml against the code: what a stage declares is what its modules import."""
 
 import ast
-import json
 from pathlib import Path
 
 import pytest
@@ -86,23 +85,6 @@ def test_it_is_short_and_as_dvc_writes_it(tmp_path: Path) -> None:
     assert (tmp_path / "dvc.yaml").read_text() == text
 
 
-def test_any_edit_of_imported_code_is_seen(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    imported = {
-        stage: _all_imports(f"stages.{SCRIPTS[stage]}") for stage in ("train-bn", "evaluate")
-    }
-    for module in sorted(set.union(*imported.values())):
-        name = str(_file(module).relative_to(ROOT))
-        content = (project.folder / name).read_bytes()
-        project.write(name, content + b"# edited\n")
-        status = json.loads(project.run("dvc", "status", "--json", *imported))
-        project.write(name, content)
-        for stage, modules in imported.items():
-            changes = next(x["changed deps"] for x in status[stage] if "changed deps" in x)
-            is_seen = bool({name, str(Path(name).parent)} & changes.keys())
-            assert is_seen == (module in modules), (stage, name)
-
-
 def test_the_report_depends_on_what_it_names_the_contents_of() -> None:
     pins = read_pins(ROOT / "dvc.lock")
     assert {"data/raw/mnist", "models/bn.safetensors"} <= set(pins)
@@ -119,7 +101,7 @@ def test_every_training_has_the_same_deps_and_its_own_params() -> None:
     for model in MODELS:
         stage = PIPELINE["stages"][f"train-{model}"]
         assert stage["deps"] == PIPELINE["stages"]["train-bn"]["deps"]
-        assert stage["params"] == [f"models.{model}", "train"]
+        assert stage["params"] == [f"models.{model}", "network", "train"]
         assert stage["cmd"] == f"exec python -m stages.train {model}"
 
 
@@ -132,8 +114,8 @@ def test_any_edit_of_the_params_is_seen_by_a_stage(params: Params) -> None:
         for key in stage["params"]
         if isinstance(key, str)
     }
-    assert {"data", "train", "models"} <= tracked
-    assert set(params.model_dump()) == {"data", "train", "models", "shifts", "report"}
+    sections = set(params.model_dump())
+    assert sections - tracked == {"report"}  # which the stage of that name has, with all others
 
 
 def test_what_is_for_people_is_kept_in_git_and_in_the_run_cache() -> None:

@@ -120,7 +120,7 @@ def test_gn_parameter_retrains_gn_alone(project: Project) -> None:
 
 def test_parameter_changed_back_and_deleted_reports_come_from_the_cache(project: Project) -> None:
     project.set_param("channels_per_group", 4)
-    project.set_param("dots_per_inch", 144)
+    project.set_param("dots_per_inch", 50)
     for name in ("report.md", "history.csv", "metrics/bn.json", "figures/loss.png"):
         (project.folder / "reports" / name).unlink()
     output = project.run("dvc", "repro")
@@ -179,9 +179,12 @@ def test_trainings_one_after_another_give_the_same_bytes(
     other = Project(tmp_path_factory.mktemp("one-after-another"))
     other.make_small(epochs=2)
     trainings = [f"train-{model}" for model in MODELS]
-    ran = _ran(other.run("dvc", "repro"))
-    assert sorted(ran) == sorted(["prepare-data", *trainings, "evaluate", "report"])
-    assert (other.folder / "dvc.lock").read_text() == (project.folder / "dvc.lock").read_text()
+    ran = _ran(other.run("dvc", "repro", *trainings))
+    assert sorted(ran) == sorted(["prepare-data", *trainings])
+    side_by_side = project.outputs()
+    alone = {name: md5 for name, md5 in other.outputs().items() if name.startswith("models/")}
+    assert len(alone) == 2 * len(MODELS) + 1  # and .gitignore
+    assert alone.items() <= side_by_side.items()
 
 
 def test_a_training_that_dvc_did_not_record_is_not_lost(
