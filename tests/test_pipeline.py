@@ -6,13 +6,15 @@ The tests of this file share one copy and follow one another.
 import csv
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from stages.core.machine import count_workers
 from stages.core.params import MODELS, Params
-from tests.conftest import Project
+from tests.conftest import BROWSER, ROOT, Project
 
 OUTPUTS = [
     *(f"data/prepared/{name}" for name in ("train.safetensors", "test.safetensors", "pixels.json")),
@@ -99,6 +101,36 @@ def test_plots_show_the_three_models(project: Project) -> None:
         assert float(row["error"]) == pytest.approx(100 - 100 * float(row["accuracy"]), abs=1e-3)
 
 
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
+@pytest.mark.parametrize(
+    ("command", "revisions"),
+    [("show", 1), ("diff HEAD~1", 2), ("diff HEAD HEAD~1 workspace", 3)],
+)
+def test_charts_need_no_network(
+    project: Project, browser: Browser, command: str, revisions: int
+) -> None:
+    project.run("dvc", "plots", *command.split())
+    page = browser.new_page(offline=True)
+    complaints: list[str] = []
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((project.folder / "dvc_plots/index.html").as_uri())
+    page.locator("#reports_shifts_csv svg.marks").wait_for()
+    lines = page.evaluate(
+        """["Loss", "Error", "reports_history_csv"].map(
+            id => document.querySelectorAll(`#${id} .mark-line.role-mark path`).length)"""
+    )
+    of_both_splits = 2 * len(MODELS) * revisions
+    assert lines == [of_both_splits, of_both_splits, revisions]  # the rate is that of all models
+    axis = page.locator("#reports_shifts_csv .cell .role-axis-label").first
+    contrasts = list(map(float, axis.locator("text").all_text_contents()))
+    assert contrasts[0] == 1  # from images as they are to the hardest
+    assert contrasts == sorted(contrasts, reverse=True)
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    assert complaints == []
+    page.close()
+
+
 def test_second_report_without_anything_else(project: Project) -> None:
     project.set_param("dots_per_inch", 72)
     assert _ran(project.run("dvc", "repro")) == ["report"]
@@ -116,6 +148,11 @@ def test_gn_parameter_retrains_gn_alone(project: Project) -> None:
     changes = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     assert list(changes) == ["reports/metrics/gn.json"]
     assert "reports/history.csv" in project.run("dvc", "plots", "diff", "--json")
+    (command,) = re.findall("`(dvc exp show .*?)`", (ROOT / "README.md").read_text())
+    table = project.run("env", "COLUMNS=100", *shlex.split(command), "--no-pager")
+    assert "models.gn.channels_per_group" in table
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) <= 100
 
 
 def test_parameter_changed_back_and_deleted_reports_come_from_the_cache(project: Project) -> None:
