@@ -18,12 +18,13 @@ from stages.records.summary import summarize
 from tests.benchmarks.__main__ import render
 from tests.conftest import ROOT
 
-PAGES = ("README.md", "data/README.md", "reports/report.md")
+PAGES = ("README.md", "data/README.md", "reports/report.md", "reports/studies/README.md")
 PAGES_AND_TABLES = [
     *("README.md", "data/README.md"),
     *(str(path.relative_to(ROOT)) for path in (ROOT / "reports").rglob("*.md")),
 ]
 STUDIES = read_studies(ROOT / "studies.yaml")
+RECORDS = ROOT / "reports/studies"
 README = (ROOT / "README.md").read_text()
 
 
@@ -67,7 +68,7 @@ def test_tables_are_whole(page: str) -> None:
         assert {row.count("|") for row in [rule, *rows]} == {rule.count("|")}, run
 
 
-@pytest.mark.parametrize("name", [path.stem for path in (ROOT / "reports/studies").glob("*.md")])
+@pytest.mark.parametrize("name", [path.stem for path in RECORDS.glob("[a-z]*.md")])
 def test_summaries_are_of_their_records(name: str, tmp_path: Path) -> None:
     """Upon the parameters as they are, or as they were committed."""
     study, committed = STUDIES[name], tmp_path / "params.yaml"
@@ -78,6 +79,14 @@ def test_summaries_are_of_their_records(name: str, tmp_path: Path) -> None:
         summarize(collect(study, load_params(path), rows))
         for path in (ROOT / "params.yaml", committed)
     ]
+
+
+def test_every_column_and_study_of_the_records_is_explained() -> None:
+    explained = set(re.findall(r"`([\w.-]+)`", (RECORDS / "README.md").read_text()))
+    headers = [path.read_text().partition("\n")[0].split(",") for path in RECORDS.glob("*.csv")]
+    columns = {column for header in headers for column in header if "." not in column}
+    assert {"recipe", "accuracy"} <= columns
+    assert (columns | set(STUDIES)) - explained == set()
 
 
 def test_readme_lists_the_studies() -> None:
