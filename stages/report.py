@@ -3,6 +3,8 @@
 import warnings
 from pathlib import Path
 
+from stages.analysis.findings import judge
+from stages.analysis.inputs import read_inputs
 from stages.core.files import write_bytes
 from stages.core.inputs import unchanged_inputs
 from stages.core.params import load_params
@@ -10,10 +12,7 @@ from stages.core.process import run_as_command
 from stages.reporting.document import render_markdown, render_page
 from stages.reporting.figures.gallery import draw_pictures
 from stages.reporting.figures.style import render_png
-from stages.reporting.findings import find
-from stages.reporting.results import read_results
-from stages.reporting.seeds import read_seeds
-from stages.reporting.studies import read_study_findings
+from stages.reporting.sentences import tell_failure
 
 REPORTS = Path("reports")
 
@@ -27,10 +26,9 @@ def main() -> None:
 
 def _report() -> None:
     params = load_params()
-    results, seeds = read_results(params), read_seeds(params)
-    findings = find(params, results, seeds, read_study_findings(params))
-    for model, reason in findings.failures.items():
-        print(f"{model} did not learn: {reason}")
+    findings = judge(params, read_inputs(params))
+    for model, why in findings.failures.items():
+        print(f"{model} did not learn: {tell_failure(why)}")
     pictures = draw_pictures(findings)
     dots_per_inch = params.report.dots_per_inch
     # All is made before anything is written, so there is either a whole new report or the old one.

@@ -1,10 +1,11 @@
-"""What the record of a study holds for its present declaration and parameters."""
+"""What the records of a study hold for its present declaration and parameters."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from stages.core.params import Params
+from stages.core.params import MODELS, Params
+from stages.evaluation.shifts import Case, SeededRow
 from stages.records.declaration import Study
 from stages.records.plan import plan
 from stages.records.record import Key, Row, key_of
@@ -17,6 +18,7 @@ class Cell:
     """The trainings of an arm that are done, by seed."""
 
     rows: dict[int, Row]
+    shifted: dict[Case, dict[int, float]] = field(default_factory=dict)  # accuracies, by seed
 
     def accuracy(self, column: str) -> dict[int, float]:
         """Return the fractions in ``column`` by seed; one that diverged counts as guessing."""
@@ -49,6 +51,12 @@ class Results:
         return f"{self.split}_accuracy"
 
     @property
+    def repeats_main_job(self) -> bool:
+        """Whether the study changes nothing, and so trains the models of params.yaml again."""
+        is_as_they_are = not self.study.set and self.study.each_variant == [{}]
+        return is_as_they_are and set(MODELS) <= set(self.cells)
+
+    @property
     def is_empty(self) -> bool:
         """Whether no training of the study is done."""
         return not any(cell.rows for cells in self.cells.values() for cell in cells)
@@ -59,8 +67,12 @@ def did_diverge(row: Row) -> bool:
     return row.get("outcome", "").startswith("diverged")
 
 
-def collect(study: Study, params: Params, rows: Iterable[Row]) -> Results:
+def collect(
+    study: Study, params: Params, rows: Iterable[Row], shifted: Iterable[SeededRow] = ()
+) -> Results:
     """Find the trainings of ``study``, based on ``params``, among ``rows``, whatever their seeds.
+
+    So among the rows ``shifted`` of its second record, if it has one.
 
     Raises:
         ParamsError: the study cannot be planned.
@@ -78,12 +90,19 @@ def collect(study: Study, params: Params, rows: Iterable[Row]) -> Results:
             left_out += 1
         elif did_diverge(row) or f"{split}_accuracy" in row:
             arm[int(row["seed"])] = row
+    of_shifts: dict[tuple[str, str], dict[Case, dict[int, float]]] = {arm: {} for arm in found}
+    for one in shifted:
+        if (of_arm := of_shifts.get((one.model, one.recipe))) is not None:
+            of_arm.setdefault(one.case, {})[one.seed] = one.accuracy
     done = [row for by_seed in found.values() for row in by_seed.values()]
     return Results(
         study=study,
         split=split,
         cells={
-            model: [Cell(found[model, arm.recipe.digest]) for arm in of_model]
+            model: [
+                Cell(found[model, arm.recipe.digest], of_shifts[model, arm.recipe.digest])
+                for arm in of_model
+            ]
             for model, of_model in arms.items()
         },
         controls=[model for model, (arm, *_) in arms.items() if not arm.values and study.vary],

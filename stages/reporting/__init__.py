@@ -1,1 +1,1 @@
-"""What the report stage draws and writes."""
+"""Tells: what was judged, in sentences, figures and documents."""

@@ -3,22 +3,27 @@
 import base64
 import re
 from pathlib import Path
+from statistics import mean, stdev
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from torchvision.io import encode_png
 
+from stages.analysis.findings import Findings
+from stages.analysis.mistakes import SHOWN
 from stages.core.dataset import Split
 from stages.core.params import MODELS, flatten
 from stages.evaluation.activations import NUM_IMAGES
 from stages.records.declaration import text_of
 from stages.records.summary import list_seeds
-from stages.reporting.claims import format_points, format_share
+from stages.reporting import sentences
+from stages.reporting.draw import describe_drawing
 from stages.reporting.figures.gallery import Picture
 from stages.reporting.figures.style import COLOURS, NAMES, render_svg
 from stages.reporting.figures.worked_example import FILLS
-from stages.reporting.findings import Findings
-from stages.reporting.mistakes import SHOWN
+from stages.reporting.formats import counted, format_points, format_share
+from stages.reporting.provenance import describe_report, join_software, read_pins
+from stages.reporting.words import WORDS, name_shift
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -43,20 +48,39 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    test = findings.results.test
+    inputs, words = findings.inputs, WORDS[findings.params.data.name]
+    margin = findings.params.report.equivalence_margin / 100
     environment.filters |= {
         "percent": format_share,
         "points": format_points,
         "as_yaml": text_of,
         "listed": list_seeds,
-        "counted": lambda number, noun: f"{number} {noun}{'s' * (number != 1)}",
+        "counted": counted,
+        "shift": name_shift,
+        "shifted": sentences.tell_shifted,
+        "difference": sentences.describe_difference,
+        "call": sentences.call,
+        "first_upper": lambda text: text[0].upper() + text[1:],
+        "mean": mean,
+        "deviation": stdev,
+        "table": sentences.tabulate,
     }
     environment.globals |= {
         "svg": lambda picture: Markup(render_svg(picture.figure, picture.text)),
-        "image": lambda index: _data_uri(test, index),
+        "image": lambda index: _data_uri(inputs.test, index),
+        "tell": sentences,
     }
     return environment.get_template(template).render(
         **vars(findings),
+        **{name: x for name, x in vars(inputs).items() if name not in vars(findings)},
+        findings=findings,
+        words=words,
+        margin=margin,
+        drawing=describe_drawing(inputs.checkpoints, inputs.test, words),
+        advice_rows=[(x, *sentences.tell_advice(x, margin)) for x in findings.advice],
+        trained_with=join_software(inputs.software),
+        packages=describe_report(),
+        pins=read_pins(),
         models=MODELS,
         names=NAMES,
         colours=COLOURS,
@@ -64,7 +88,7 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         parameters=flatten(findings.params.model_dump()),
         pictures={picture.name: picture for picture in pictures},
         shown=SHOWN,
-        num_observed=min(NUM_IMAGES, len(test)),
+        num_observed=min(NUM_IMAGES, len(inputs.test)),
     )
 
 

@@ -35,3 +35,10 @@ def read_pins(path: Path = Path("dvc.lock")) -> dict[str, str]:
         return dict(sorted(pins.items()))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise PipelineError(f"{path} is not a lock file of DVC's ({error!r}); {remedy}") from None
+
+
+def join_software(software: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Return what trained the models; where they differ, in the order of the models."""
+    names = dict.fromkeys(name for of_model in software.values() for name in of_model)
+    found = {name: [of_model.get(name, "?") for of_model in software.values()] for name in names}
+    return {name: ", ".join(dict.fromkeys(values)) for name, values in found.items()}

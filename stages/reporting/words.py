@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torchvision.datasets import KMNIST, FashionMNIST
 
+from stages.analysis.shifts import Kind
 from stages.core.params import DataName
 
 
@@ -37,7 +38,6 @@ class Shift:
     what: str  # what is done, a sentence
     images: str  # what the images then are
     images_below: str = ""  # the same, for severities below the one that changes nothing
-    none: float = 0  # the severity that changes nothing
 
 
 SHIFTS = {
@@ -47,7 +47,6 @@ SHIFTS = {
         "Contrast: each pixel's distance from the mean of its image is multiplied by the factor.",
         images="of higher contrast",
         images_below="of lower contrast",
-        none=1,
     ),
     "brightness": Shift(
         "brightness {:+g}",
@@ -85,3 +84,15 @@ SHIFTS = {
         "inversion", "", "Inversion: black becomes white and white black.", images="inverted"
     ),
 }
+
+
+def name_shift(one: tuple[str, float]) -> str:
+    """Name a shift with its severity, within a sentence."""
+    shift, severity = one
+    return SHIFTS[shift].named.format(severity)
+
+
+def name_kind(kind: Kind) -> str:
+    """Say what the images are after such a shift, in a few words."""
+    shift, is_below = kind
+    return (is_below and SHIFTS[shift].images_below) or SHIFTS[shift].images

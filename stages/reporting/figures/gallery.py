@@ -6,6 +6,11 @@ from dataclasses import dataclass
 import torch
 from matplotlib.figure import Figure
 
+from stages.analysis.findings import Findings
+from stages.analysis.inputs import Inputs
+from stages.analysis.shifts import Shifts
+from stages.analysis.studies import Question, ShiftedStudy
+from stages.analysis.worked_example import CHANNELS_PER_GROUP, find_shared_statistics
 from stages.core.params import MODELS
 from stages.evaluation.activations import BLOCKS
 from stages.model.normalization import NORMALIZATIONS, Normalization
@@ -13,11 +18,8 @@ from stages.reporting.figures import activations, curves, mistakes
 from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.worked_example import draw_worked_example
-from stages.reporting.findings import Findings
-from stages.reporting.results import Results
-from stages.reporting.shifts import ShiftFindings
-from stages.reporting.studies import Question, ShiftedStudy
-from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics
+from stages.reporting.sentences import call, name_axis, tell_of_batches
+from stages.reporting.words import WORDS
 
 _OF_SHIFTS = (
     "Test accuracy by the severity of each shift, for bn with running statistics and with those of "
@@ -36,38 +38,38 @@ class Picture:
 
 def draw_pictures(findings: Findings) -> list[Picture]:
     """Draw all pictures."""
-    results = findings.results
+    inputs = findings.inputs
     has_average = findings.params.train.weight_average > 0
     return [
-        *_curves(results, has_average),
+        *_curves(inputs, has_average),
         *_shifts(findings.shifts),
         *map(_shifted, findings.studies.shifted),
         *map(_answer, findings.studies.questions),
         *_errors(findings),
-        *_worked_example(findings.example),
-        *_inside(results),
+        *_worked_example(inputs.example),
+        *_inside(inputs),
     ]
 
 
-def _curves(results: Results, has_average: bool) -> Iterator[Picture]:
+def _curves(inputs: Inputs, has_average: bool) -> Iterator[Picture]:
     for name, draw, quantity in (
-        ("loss", curves.draw_followed_loss, f"{results.followed_split} loss"),
-        ("accuracy", curves.draw_followed_accuracy, f"{results.followed_split} accuracy"),
+        ("loss", curves.draw_followed_loss, f"{inputs.followed_split} loss"),
+        ("accuracy", curves.draw_followed_accuracy, f"{inputs.followed_split} accuracy"),
         ("training_loss", curves.draw_training_loss, "training loss"),
         ("training_accuracy", curves.draw_training_accuracy, "training accuracy"),
         ("learning_rate", curves.draw_learning_rate, "learning rate"),
     ):
         text = f"{quantity.capitalize()} of bn, gn and ln by epoch"
-        yield Picture(name, draw(results.histories), text)
+        yield Picture(name, draw(inputs.histories), text)
     if has_average:
-        text = f"{results.followed_split.capitalize()} accuracy of the weights and of their average"
-        yield Picture("average", curves.draw_average(results.histories), text)
+        text = f"{inputs.followed_split.capitalize()} accuracy of the weights and of their average"
+        yield Picture("average", curves.draw_average(inputs.histories), text)
 
 
-def _shifts(found: ShiftFindings) -> Iterator[Picture]:
-    if found.effects:
+def _shifts(found: Shifts) -> Iterator[Picture]:
+    if found.comparisons:
         yield Picture("shifts", draw_shifts(found), _OF_SHIFTS)
-    if found.of_batches:
+    if tell_of_batches(found):
         text = "Test accuracy of bn by the number of test images that give the statistics"
         yield Picture("test_batch", draw_test_batch(found), text)
 
@@ -77,16 +79,18 @@ def _shifted(one: ShiftedStudy) -> Picture:
 
 
 def _answer(question: Question) -> Picture:
-    by = f" by {question.axis}" if question.axis else ""
-    names = ", ".join(one.name for one in question.series)
+    axis = name_axis(question)
+    by = f" by {axis}" if axis else ""
+    names = ", ".join(call(one.name) for one in question.series)
     text = f"{question.text} Mean test error over seeds with 95 % intervals{by}, of {names}"
     return Picture(question.name, draw_answer(question), text)
 
 
 def _errors(findings: Findings) -> Iterator[Picture]:
-    guesses, overlaps, words = findings.results.guesses, findings.overlaps, findings.words
+    guesses, overlaps = findings.inputs.guesses, findings.overlaps
+    words = WORDS[findings.params.data.name]
     for model in MODELS:
-        figure = mistakes.draw_errors(model, findings.mistakes[model], findings.results.test, words)
+        figure = mistakes.draw_errors(model, findings.mistakes[model], findings.inputs.test, words)
         text = (
             f"The most confident test errors of {model}: each image with its index, true and "
             f"predicted {words.noun} and confidence"
@@ -116,13 +120,13 @@ def _worked_example(images: torch.Tensor) -> Iterator[Picture]:
         yield Picture(f"worked_example_{normalization}", figure, text)
 
 
-def _inside(results: Results) -> Iterator[Picture]:
+def _inside(inputs: Inputs) -> Iterator[Picture]:
     for block in BLOCKS:
-        observed = {model: blocks[block] for model, blocks in results.activations.items()}
+        observed = {model: blocks[block] for model, blocks in inputs.activations.items()}
         text = f"Distribution of the activations of {block} before and after bn, gn and ln"
         yield Picture(f"activations_{block}", activations.draw_activations(block, observed), text)
     yield Picture(
         "running_statistics",
-        activations.draw_running_statistics(results.activations["bn"]),
+        activations.draw_running_statistics(inputs.activations["bn"]),
         "Mean and variance of each channel on test images against batch normalization's own",
     )

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from stages.analysis.inference import proportion_interval
+from stages.analysis.mistakes import SHOWN, Guesses, Mistake, bin_by_confidence, count_confusions
 from stages.core.dataset import Split
 from stages.core.params import MODELS
 from stages.reporting.figures.style import (
@@ -20,8 +22,6 @@ from stages.reporting.figures.style import (
     figure_style,
     subplots,
 )
-from stages.reporting.inference import proportion_interval
-from stages.reporting.mistakes import SHOWN, Guesses, Mistake, bin_by_confidence, count_confusions
 from stages.reporting.words import Words
 
 

@@ -6,16 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from stages.analysis.shifts import BATCH, NEUTRAL, Shifts
 from stages.core.params import MODELS
 from stages.evaluation.shifts import CLEAN, Case
 from stages.reporting.figures.style import COLOURS, MARKERS, PAPER, figure_style, subplots
-from stages.reporting.shifts import ShiftFindings
-from stages.reporting.words import SHIFTS
+from stages.reporting.words import SHIFTS, name_shift
 
-_BATCH = "bn-batch"
 _LOOKS = {
     **{m: {"color": COLOURS[m], "marker": MARKERS[m], "markersize": 5} for m in MODELS},
-    _BATCH: {
+    BATCH: {
         **{"color": COLOURS["bn"], "linestyle": (0, (3, 1.5)), "marker": MARKERS["bn"]},
         **{"markersize": 6, "markerfacecolor": PAPER},
     },
@@ -28,7 +27,7 @@ _COLUMNS = 2
 _CLOSE = 1.6  # sizes with a lower ratio have no room for two labels
 
 
-def draw_shifts(found: ShiftFindings) -> Figure:
+def draw_shifts(found: Shifts) -> Figure:
     """Draw the accuracy of each reading by the severity of each shift, from no shift on.
 
     With several seeds, a bar is the 95 % interval of their mean.
@@ -47,12 +46,12 @@ def draw_shifts(found: ShiftFindings) -> Figure:
     return figure
 
 
-def _draw_shift(axes: Axes, shift: str, found: ShiftFindings) -> None:
-    words = SHIFTS[shift]
+def _draw_shift(axes: Axes, shift: str, found: Shifts) -> None:
+    words, neutral = SHIFTS[shift], NEUTRAL.get(shift, 0)
     for reading, look in _LOOKS.items():
-        size = found.params.test_batch if reading == _BATCH else None
+        size = found.params.test_batch if reading == BATCH else None
         points = {
-            words.none if (case.shift, case.severity) == CLEAN else case.severity: case
+            neutral if (case.shift, case.severity) == CLEAN else case.severity: case
             for case in found.accuracy
             if (case.reading, case.batch_size) == (reading, size)
             and (case.shift == shift or (case.shift, case.severity) == CLEAN)
@@ -68,7 +67,7 @@ def _draw_shift(axes: Axes, shift: str, found: ShiftFindings) -> None:
     if shift == "inversion":
         axes.set(xlim=(-0.3, 1.3))
         axes.set_xticks([0, 1], ["as they are", "inverted"])
-    if words.none == 1:  # as everywhere, the more of it, the further to the right
+    if neutral == 1:  # as everywhere, the more of it, the further to the right
         axes.invert_xaxis()
 
 
@@ -76,13 +75,13 @@ def _draw_legend(axes: Axes, place: str, fontsize: int = 11) -> None:
     labels = {
         **{model: model for model in MODELS},
         "bn": "bn, running statistics",
-        _BATCH: "bn, statistics of\nthe test batch",
+        BATCH: "bn, statistics of\nthe test batch",
     }
     lines = [Line2D([], [], label=labels[reading], **look) for reading, look in _LOOKS.items()]
     axes.legend(handles=lines, loc=place, handlelength=3, fontsize=fontsize)
 
 
-def draw_test_batch(found: ShiftFindings) -> Figure:
+def draw_test_batch(found: Shifts) -> Figure:
     """Draw the accuracy of bn by how many test images give the statistics, one panel per set."""
     by_size: dict[tuple[str, float], dict[int, float]] = {}
     for case, accuracy in found.accuracy.items():
@@ -108,8 +107,8 @@ def _draw_sizes(
     for model, dashes in _LEVELS.items():
         level = 100 * accuracy[Case(model, model, None, shift, severity)]
         axes.axhline(level, color=COLOURS[model], linestyle=dashes)
-    axes.plot(sorted(sizes), [sizes[size] for size in sorted(sizes)], **_LOOKS[_BATCH])
-    title = "clean images" if one == CLEAN else SHIFTS[shift].named.format(severity)
+    axes.plot(sorted(sizes), [sizes[size] for size in sorted(sizes)], **_LOOKS[BATCH])
+    title = "clean images" if one == CLEAN else name_shift(one)
     axes.set(title=title[0].upper() + title[1:], xlabel="images in the test batch")
     axes.set_xscale("log", base=2)
     ticks: list[int] = []

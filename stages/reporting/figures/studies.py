@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from stages.analysis.inference import mean_interval
+from stages.analysis.studies import Question, Series
 from stages.records.declaration import Published
 from stages.records.results import CHANCE
-from stages.reporting.effects import is_number
 from stages.reporting.figures.style import (
     COLOURS,
     GREY,
@@ -21,8 +22,8 @@ from stages.reporting.figures.style import (
     round_numbers,
     subplots,
 )
-from stages.reporting.inference import mean_interval
-from stages.reporting.studies import Question, Series
+from stages.reporting.formats import is_number
+from stages.reporting.sentences import call, name_axis
 
 _SPREAD = 0.2  # of the distance of two places: over it the series stand side by side
 _WIDE_SPREAD = 0.4  # the same where no lines lead from place to place
@@ -41,6 +42,7 @@ def draw_answer(question: Question) -> Figure:
     where trainings diverged; there, the spread of the others says nothing, and is left out.
     Below stands what others found, if the study says so.
     """
+    axis = name_axis(question)
     with figure_style():
         if question.published is None:
             figure, axes = subplots(6.4, 4.2)
@@ -48,14 +50,14 @@ def draw_answer(question: Question) -> Figure:
             figure, (axes, below) = subplots(6.4, 6.6, rows=2)
             _draw_published(below, question.published, question.places)
         axes.set_yscale("log")
-        if question.axis:
+        if axis:
             _draw_lines(axes, question.series, question.places)
         else:
             _draw_models(axes, question.series)
         _limit_errors(axes, question.series)
         axes.set(
             title="Test error: mean over seeds, 95 % interval",
-            xlabel=question.axis or "normalization",
+            xlabel=axis or "normalization",
             ylabel="error (% of the images), logarithmic",
         )
         if handles := axes.get_legend_handles_labels()[0]:
@@ -76,7 +78,7 @@ def _draw_lines(axes: Axes, series: Sequence[Series], places: Sequence[str]) -> 
     for number, one in enumerate(controls):
         # Dashes of one fill the gaps of the other: controls often coincide.
         gaps = (number * _DASH, (_DASH, _DASH * max(len(controls) - 1, 0.5)))
-        colour, label = COLOURS[one.model], f"{one.name} (does not vary)"
+        colour, label = COLOURS[one.model], f"{call(one.name)} (does not vary)"
         axes.axhline(_mean_error(one, 0), color=colour, linestyle=gaps, label=label)
         if ends := _find_ends(one, 0):
             axes.axhspan(*ends, color=colour, alpha=0.12, linewidth=0)
@@ -93,7 +95,7 @@ def _draw_lines(axes: Axes, series: Sequence[Series], places: Sequence[str]) -> 
             linestyle=line if is_scale else "",
             color=COLOURS[one.model],
             marker=marker,
-            label=one.name,
+            label=call(one.name),
         )
         for i in known:
             _draw_spread(axes, one, i, i + shift)
@@ -110,7 +112,7 @@ def _draw_models(axes: Axes, series: Sequence[Series]) -> None:
             look = {"color": COLOURS[one.model], "marker": MARKERS[one.model], "markersize": 8}
             axes.plot(x, _mean_error(one, 0), **look)
             _draw_spread(axes, one, 0, x)
-    axes.set_xticks(range(len(series)), [one.name.replace(" ", "\n") for one in series])
+    axes.set_xticks(range(len(series)), [call(one.name).replace(" ", "\n") for one in series])
     axes.set_xlim(-0.5, len(series) - 0.5)
 
 

@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from stages.analysis.worked_example import SharedStatistics
 from stages.reporting.figures.style import PAPER, figure_style, subplots
-from stages.reporting.worked_example import SharedStatistics
 
 # Okabe and Ito's eight colours, light enough to read black numbers on.
 FILLS = ["#99C7E0", "#F3C9A5", "#99D8C7", "#F5E99C", "#CDB5D8", "#C9C9C9", "#BFE3F7", "#EFC4D9"]

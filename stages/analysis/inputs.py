@@ -1,11 +1,14 @@
-"""All that the other stages found, read and checked."""
+"""All that the report is made of, read once and checked: what the stages found, and the records."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
+from stages.analysis.mistakes import Guesses, read_off
+from stages.analysis.worked_example import read_example
 from stages.core.dataset import Split, read_split
-from stages.core.errors import PipelineError
+from stages.core.errors import ParamsError, PipelineError
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
 from stages.evaluation.activations import Observed, read_activations
@@ -15,12 +18,15 @@ from stages.evaluation.predictions import predictions_path, read_predictions
 from stages.evaluation.shifts import Case, read_shifts
 from stages.model.checkpoint import Checkpoint, checkpoint_path, read_checkpoint
 from stages.model.history import Epoch
-from stages.reporting.mistakes import Guesses, read_off
+from stages.records.declaration import read_studies
+from stages.records.record import read_rows
+from stages.records.results import Results, collect
+from stages.records.shifted import read_shifted
 
 
 @dataclass(frozen=True)
-class Results:
-    """The outcome of the three trainings, each by model (bn, gn, ln)."""
+class Inputs:
+    """The outcome of the three trainings, each by model (bn, gn, ln), and of the studies."""
 
     histories: dict[str, list[Epoch]]
     metrics: dict[str, Metrics]
@@ -28,23 +34,24 @@ class Results:
     software: dict[str, dict[str, str]]
     activations: dict[str, dict[str, Observed]]  # then by block
     checkpoints: dict[str, Checkpoint]
-    shifted: dict[
-        Case, torch.Tensor
-    ]  # the digits [N] that shifted images of ``test`` are taken for
+    shifted: dict[Case, torch.Tensor]  # the digits [N] read in shifted images of ``test``
     test: Split
     followed_split: str  # that each epoch was scored on: "test" or "validation"
+    example: torch.Tensor  # of how they normalize: activations [4, 4, 2, 2]
+    studies: dict[str, Results | None]  # None: recorded with other parameters than the present
 
 
-def read_results(params: Params) -> Results:
-    """Read the histories and checkpoints, all that evaluate wrote, and the test images.
+def read_inputs(params: Params) -> Inputs:
+    """Read the histories and checkpoints, all that evaluate wrote, the test images, the records.
 
     Raises:
+        ParamsError: studies.yaml cannot be read, or a study is not declared correctly.
         PipelineError: a file is missing, damaged, or contradicts another.
     """
     test = read_split("test")
     split = "validation" if params.data.validation_images else "test"
     predictions = {model: read_predictions(predictions_path(model), len(test)) for model in MODELS}
-    results = Results(
+    inputs = Inputs(
         histories=read_histories(params.train.epochs, split),
         metrics={model: read_metrics(metrics_path(model)) for model in MODELS},
         guesses={model: read_off(one.logits, test.labels) for model, one in predictions.items()},
@@ -57,10 +64,34 @@ def read_results(params: Params) -> Results:
         shifted=read_shifts(params.shifts, test.labels),
         test=test,
         followed_split=split,
+        example=read_example(),
+        studies=dict(read_records(params)),
     )
     for model in MODELS:
-        _check_agreement(model, results.metrics[model], results.guesses[model])
-    return results
+        _check_agreement(model, inputs.metrics[model], inputs.guesses[model])
+    return inputs
+
+
+def read_records(params: Params) -> Iterator[tuple[str, Results | None]]:
+    """Yield the name and the results of each study that has a record and scores the test images.
+
+    So not of the searches by which recipes were chosen. None if the record has no training by the
+    present ``params``, or if these do not allow what the study varies.
+
+    Raises:
+        ParamsError: studies.yaml cannot be read, or a study is not declared correctly.
+        PipelineError: a record is damaged.
+    """
+    for study in read_studies().values():
+        rows = read_rows(study.record)
+        if not rows or not study.scores_test:
+            continue
+        try:
+            results = collect(study, params, rows, read_shifted(study) if study.shifts else [])
+        except ParamsError:
+            yield study.name, None
+        else:
+            yield study.name, None if results.is_empty else results
 
 
 def _check_agreement(model: str, stated: Metrics, guesses: Guesses) -> None:

@@ -1,0 +1,95 @@
+"""The three models on clean test images: compared over seeds if there are several on record."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import mean
+
+from stages.analysis.comparison import (
+    Comparison,
+    ImagePair,
+    Pair,
+    compare_by_images,
+    compare_by_seeds,
+)
+from stages.analysis.inputs import Inputs
+from stages.core.params import MODELS
+from stages.records.results import Results
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The accuracies (fractions) of all models, and the comparisons of those that learned."""
+
+    models: list[str]  # that learned
+    seeds: list[int]  # none: there is one run of each
+    accuracies: dict[str, list[float]]  # on the test images, in the order of ``seeds``
+    gaps: dict[str, list[float]]  # train minus test accuracy, likewise
+    by_accuracy: list[Comparison]
+    by_gap: list[Comparison]  # empty if there is one run of each
+    others: list[str]  # the models whose run on record has another accuracy than in this main job
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """The mean test accuracy of each model that learned."""
+        return {model: mean(self.accuracies[model]) for model in self.models}
+
+    @property
+    def gap(self) -> dict[str, float]:
+        """The mean of train minus test accuracy of each model that learned."""
+        return {model: mean(self.gaps[model]) for model in self.models}
+
+
+def find_main_study(studies: Mapping[str, Results | None]) -> Results | None:
+    """Return the study that trains the models of the main job with several seeds."""
+    found = (x for x in studies.values() if x is not None and x.repeats_main_job)
+    return next(found, None)
+
+
+def weigh(inputs: Inputs, learned: Sequence[str], seed: int, margin: float) -> Evidence:
+    """Compare the models that ``learned``: over the seeds on record, or by the images of one run.
+
+    ``seed`` is that of the main job; ``margin`` the fraction within which two count as equal.
+    """
+    study = find_main_study(inputs.studies)
+    test, train = (
+        {m: study.cells[m][0].accuracy(f"{split}_accuracy") if study else {} for m in MODELS}
+        for split in ("test", "train")
+    )
+    seeds = sorted(set.intersection(*(set(x) for of in (test, train) for x in of.values())))
+    if len(seeds) < 2:
+        return Evidence(
+            models=list(learned),
+            seeds=[],
+            accuracies={m: [inputs.metrics[m].test_accuracy] for m in MODELS},
+            gaps={m: [inputs.metrics[m].accuracy_gap] for m in MODELS},
+            by_accuracy=compare_one_run(inputs, learned),
+            by_gap=[],
+            others=[],
+        )
+    gaps = {m: {one: train[m][one] - test[m][one] for one in seeds} for m in MODELS}
+    by_accuracy, by_gap = (
+        compare_by_seeds([Pair(a, b, of[a], of[b]) for a, b in combinations(learned, 2)], margin)
+        for of in ({m: {one: test[m][one] for one in seeds} for m in MODELS}, gaps)
+    )
+    return Evidence(
+        models=list(learned),
+        seeds=seeds,
+        accuracies={m: [test[m][one] for one in seeds] for m in MODELS},
+        gaps={m: list(gaps[m].values()) for m in MODELS},
+        by_accuracy=by_accuracy,
+        by_gap=by_gap,
+        others=[
+            m
+            for m in MODELS
+            if seed in seeds and abs(test[m][seed] - inputs.metrics[m].test_accuracy) > 1e-6
+        ],
+    )
+
+
+def compare_one_run(inputs: Inputs, learned: Sequence[str]) -> list[Comparison]:
+    """Compare the three networks of the main job, image by image."""
+    right = {model: inputs.guesses[model].is_right for model in learned}
+    return compare_by_images(
+        [ImagePair(a, b, right[a], right[b]) for a, b in combinations(right, 2)]
+    )

@@ -1,0 +1,166 @@
+"""How the models differ on shifted test images, shift by shift."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import mean
+
+import torch
+
+from stages.analysis.comparison import (
+    Comparison,
+    ImagePair,
+    Pair,
+    Shift,
+    Verdict,
+    compare_by_images,
+    compare_by_seeds,
+)
+from stages.analysis.inference import Interval, mean_interval
+from stages.core.params import Params, ShiftParams
+from stages.evaluation.shifts import CLEAN, Case, list_cases
+from stages.records.results import Cell
+
+BATCH = "bn-batch"  # the reading of bn with the statistics of the test batch
+NEUTRAL = {"contrast": 1.0}  # the severity that changes nothing, where it is not 0
+_NEAR = 0.01  # a fraction: batches are large enough once all accuracies are as near as this
+
+Kind = tuple[str, bool]  # a shift, and whether its severity is below the one that changes nothing
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """The accuracies (fractions) of all readings on shifted test images, and how they compare."""
+
+    params: ShiftParams
+    accuracy: dict[Case, float]  # the mean, where there are several seeds
+    intervals: dict[Case, Interval]  # of each mean, on its own; none for one network
+    num_seeds: int  # 1: one network of each model, compared image by image
+    comparisons: list[Comparison]  # at all shifts and severities, corrected as one family
+
+    @property
+    def largest(self) -> list[Comparison]:
+        """The largest difference between models shown for each shift, or if none is, seen.
+
+        The largest first; those of ``BATCH`` are not among them.
+        """
+        found: dict[str, Comparison] = {}
+        models = [x for x in self.comparisons if x.first != BATCH]
+        for x in sorted(models, key=lambda x: (x.verdict == Verdict.DIFFER, x.size), reverse=True):
+            found.setdefault(x.shift[0], x)
+        return list(found.values())
+
+    @property
+    def gain(self) -> Comparison | None:
+        """The largest difference shown by which bn is better with the statistics of the batch."""
+        return self._of_batch(is_gain=True)
+
+    @property
+    def loss(self) -> Comparison | None:
+        """Likewise, by which it is worse."""
+        return self._of_batch(is_gain=False)
+
+    def _of_batch(self, is_gain: bool) -> Comparison | None:
+        shown = [x for x in self.comparisons if x.first == BATCH and x.verdict == Verdict.DIFFER]
+        return max(
+            (x for x in shown if (x.difference > 0) == is_gain), key=lambda x: x.size, default=None
+        )
+
+    @property
+    def clean_by_size(self) -> dict[int, float]:
+        """The accuracy of ``BATCH`` on clean images by the size of the test batch."""
+        sizes = {
+            case.batch_size: share
+            for case, share in self.accuracy.items()
+            if (case.shift, case.severity) == CLEAN and case.batch_size is not None
+        }
+        has_bn = any(x.first == BATCH for x in self.comparisons)
+        return dict(sorted(sizes.items())) if has_bn else {}
+
+    @property
+    def clean_running(self) -> float:
+        """The accuracy of bn on clean images with its running averages."""
+        return self.accuracy[Case("bn", "bn", None, *CLEAN)]
+
+    @property
+    def enough(self) -> int | None:
+        """How many clean images at a time bn needs to do without its running averages."""
+        near = {
+            size: abs(share - self.clean_running) <= _NEAR
+            for size, share in self.clean_by_size.items()
+        }
+        return next(
+            (size for size in near if all(near[other] for other in near if other >= size)), None
+        )
+
+
+def kind_of(one: Shift) -> Kind:
+    """Return the kind of a shift and severity."""
+    shift, severity = one
+    return shift, severity < NEUTRAL.get(shift, 0)
+
+
+def compare_by_shift(
+    params: ShiftParams,
+    predicted: Mapping[Case, torch.Tensor],
+    labels: torch.Tensor,
+    models: Sequence[str],
+) -> Shifts:
+    """Compare one network of each of ``models``.
+
+    By the digits [N] ``predicted`` for N images of these ``labels``.
+    """
+    right = {case: digits == labels for case, digits in predicted.items()}
+    pairs = [
+        ImagePair(a.reading, b.reading, right[a], right[b], (a.shift, a.severity))
+        for a, b in _list_pairs(list(right), models)
+    ]
+    accuracy = {case: float(of_case.double().mean()) for case, of_case in right.items()}
+    return Shifts(params, accuracy, {}, 1, compare_by_images(pairs))
+
+
+def compare_seeds_by_shift(
+    params: Params, cells: Mapping[str, Cell], models: Sequence[str]
+) -> Shifts | None:
+    """Compare ``models`` over the seeds that have all shifts in the ``cells`` of all models.
+
+    None if these are fewer than two.
+    """
+    by_seed = {
+        case: cell.shifted.get(case, {})
+        for model, cell in cells.items()
+        for case in list_cases(model, params.shifts)
+    }
+    seeds = sorted(set.intersection(*map(set, by_seed.values())))
+    if len(seeds) < 2:
+        return None
+    by_seed = {case: {seed: of_case[seed] for seed in seeds} for case, of_case in by_seed.items()}
+    pairs = [
+        Pair(a.reading, b.reading, by_seed[a], by_seed[b], shift=(a.shift, a.severity))
+        for a, b in _list_pairs(list(by_seed), models)
+    ]
+    values = {case: list(of_case.values()) for case, of_case in by_seed.items()}
+    known = {case: mean_interval(of_case, 1) for case, of_case in values.items()}
+    return Shifts(
+        params.shifts,
+        accuracy={case: mean(of_case) for case, of_case in values.items()},
+        intervals={case: interval for case, interval in known.items() if interval is not None},
+        num_seeds=len(seeds),
+        comparisons=compare_by_seeds(pairs, params.report.equivalence_margin / 100),
+    )
+
+
+def _list_pairs(cases: Sequence[Case], models: Sequence[str]) -> list[tuple[Case, Case]]:
+    """Return what is compared on the images of each shift: all models, and the readings of bn."""
+    by_set: dict[Shift, dict[str, Case]] = {}
+    for case in cases:  # of several batch sizes, the one used for all shifts comes first
+        if case.model in models and (case.shift, case.severity) != CLEAN:
+            by_set.setdefault((case.shift, case.severity), {}).setdefault(case.reading, case)
+    return [
+        (of_set[first], of_set[second])
+        for of_set in by_set.values()
+        for first, second in [
+            *combinations([x for x in of_set if x != BATCH], 2),
+            *([(BATCH, "bn")] if BATCH in of_set else []),
+        ]
+    ]

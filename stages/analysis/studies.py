@@ -1,0 +1,180 @@
+"""What the record of each study shows: its accuracies, and how those that it asks of compare."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from stages.analysis.comparison import Comparison, Pair, compare_by_seeds
+from stages.analysis.shifts import Shifts, compare_seeds_by_shift
+from stages.core.params import Params
+from stages.records.declaration import Published, Situation, Study
+from stages.records.results import Cell, Results
+from stages.records.summary import name_value
+
+READINGS = {  # of bn: whose statistics it normalizes by to evaluate, and the column of that
+    "running": "test_accuracy",
+    "recomputed": "recomputed_accuracy",
+    "batch": "batch_accuracy",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a figure: a model, or a reading of bn, with its trainings at each place."""
+
+    name: str
+    model: str  # whose colour it has
+    cells: list[Cell]  # by place
+    column: str  # of the accuracy
+    is_control: bool = False  # whether what varies leaves it unchanged
+
+    def accuracy(self, place: int) -> dict[int, float]:
+        """Return the fractions at a place by seed."""
+        return self.cells[place].accuracy(self.column)
+
+    def diverges(self, place: int) -> bool:
+        """Say whether all trainings at a place diverged."""
+        cell = self.cells[place]
+        return len(cell.diverged) == len(cell.rows) > 0
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that a study asks, and what its record answers."""
+
+    results: Results
+    is_of_readings: bool  # else of models, or of the values of what varies
+    series: list[Series]
+    comparisons: list[Comparison]
+
+    @property
+    def study(self) -> Study:
+        """The study that asks."""
+        return self.results.study
+
+    @property
+    def name(self) -> str:
+        """The name of its figure."""
+        return f"study_{self.study.name}{'-readings' * self.is_of_readings}"
+
+    @property
+    def text(self) -> str:
+        """The question."""
+        return self.study.readings if self.is_of_readings else self.study.question
+
+    @property
+    def places(self) -> list[str]:
+        """The values of what varies, in words; one, "", if nothing varies."""
+        return name_places(self.study)
+
+    @property
+    def has_places(self) -> bool:
+        """Whether the answer names the places at which it holds."""
+        return any(x.place for x in self.comparisons)
+
+    @property
+    def situations(self) -> list[Situation]:
+        """Those in which people ask it."""
+        return [x for x in self.study.situations if x.readings == self.is_of_readings]
+
+    @property
+    def published(self) -> Published | None:
+        """What others found."""
+        return None if self.is_of_readings else self.study.published
+
+
+@dataclass(frozen=True)
+class ShiftedStudy:
+    """A study of shifted test images, and what its record shows of them."""
+
+    study: Study
+    shifts: Shifts
+
+    @property
+    def name(self) -> str:
+        """The name of its figure."""
+        return f"study_{self.study.name}"
+
+
+@dataclass(frozen=True)
+class Studies:
+    """What the records of the studies show."""
+
+    questions: list[Question]
+    shifted: list[ShiftedStudy]
+    left_out: list[str]  # the studies that were recorded with other parameters than the present
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to say."""
+        return not (self.questions or self.shifted or self.left_out)
+
+
+def compare_studies(records: Mapping[str, Results | None], params: Params) -> Studies:
+    """Compare what the ``records`` hold, apart from the main job's own seeds."""
+    found = Studies([], [], [name for name, results in records.items() if results is None])
+    for results in records.values():
+        if results is None or results.repeats_main_job:
+            continue
+        if not results.study.shifts:
+            found.questions.extend(ask(results, params.report.equivalence_margin / 100))
+        else:
+            cells = {model: of_model[0] for model, of_model in results.cells.items()}
+            if shifts := compare_seeds_by_shift(params, cells, list(cells)):
+                found.shifted.append(ShiftedStudy(results.study, shifts))
+    return found
+
+
+def ask(results: Results, margin: float) -> Iterator[Question]:
+    """Answer the question of a study, and that of the readings of bn if it asks it too."""
+    study = results.study
+    models = [
+        Series(model, model, cells, results.column, model in results.controls)
+        for model, cells in results.cells.items()
+    ]
+    pairs = _pair_places if study.compare == "values" else _pair_models
+    yield Question(results, False, models, compare_by_seeds(pairs(models, study), margin))
+    if study.readings and "bn" in results.cells:
+        readings = [
+            Series(name, "bn", results.cells["bn"], column) for name, column in READINGS.items()
+        ]
+        of_readings = [pair for x in readings[1:] for pair in _pair(x, readings[0], study)]
+        yield Question(results, True, readings, compare_by_seeds(of_readings, margin))
+
+
+def _pair_models(series: Sequence[Series], study: Study) -> list[Pair]:
+    return [pair for both in combinations(series, 2) for pair in _pair(*both, study)]
+
+
+def _pair(first: Series, second: Series, study: Study) -> Iterator[Pair]:
+    """Pair two series at each place; two controls, which are the same everywhere, once."""
+    is_same = first.is_control and second.is_control
+    for i, place in enumerate([""] if is_same else name_places(study)):
+        both_diverged = first.diverges(i) and second.diverges(i)
+        accuracies = first.accuracy(i), second.accuracy(i)
+        yield Pair(first.name, second.name, *accuracies, place, both_diverged=both_diverged)
+
+
+def _pair_places(series: Sequence[Series], study: Study) -> list[Pair]:
+    """Pair each series at a later place with itself at the first."""
+    first, *others = name_places(study)
+    return [
+        Pair(
+            place,
+            first,
+            one.accuracy(i),
+            one.accuracy(0),
+            of=one.name,
+            both_diverged=one.diverges(i) and one.diverges(0),
+        )
+        for one in series
+        if not one.is_control
+        for i, place in enumerate(others, start=1)
+    ]
+
+
+def name_places(study: Study) -> list[str]:
+    """Return the values of what varies in words; one, "", if nothing does."""
+    if not study.vary and not study.variants:
+        return [""]
+    return [name_value(variant, study.vary) for variant in study.each_variant]
