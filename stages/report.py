@@ -1,5 +1,6 @@
 """Stage report: draw the figures and write the report from what evaluate found."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from stages.reporting.document import render_markdown, render_page
 from stages.reporting.figures.gallery import draw_pictures
 from stages.reporting.figures.style import render_png
 from stages.reporting.sentences import tell_failure
+from stages.reporting.verdicts import list_verdicts, render_comparisons
 
 REPORTS = Path("reports")
 
 
 def main() -> None:
-    """Write every figure, and the report that shows them, for a git host and as a page."""
+    """Write the findings, every figure, and the report: for a git host, and as a page."""
     _let_warnings_pass()
     with unchanged_inputs("report"):
         _report()
@@ -35,6 +37,8 @@ def _report() -> None:
     files = {
         "report.md": render_markdown(findings, pictures).encode(),
         "index.html": render_page(findings, pictures).encode(),
+        "findings.json": json.dumps(list_verdicts(findings), indent=2).encode() + b"\n",
+        "findings.csv": render_comparisons(findings).encode(),
         **{f"figures/{p.name}.png": render_png(p.figure, dots_per_inch) for p in pictures},
     }
     for name, content in files.items():

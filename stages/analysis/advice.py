@@ -1,26 +1,29 @@
 """Which normalization to take in which situation, as far as the comparisons show it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
-from stages.analysis.comparison import Comparison, Verdict
+from stages.analysis.comparison import Comparison, Shift, Verdict
 from stages.analysis.evidence import Evidence
 from stages.analysis.shifts import BATCH, Kind, Shifts, kind_of
-from stages.analysis.studies import Question, Studies
+from stages.analysis.studies import Studies
 from stages.records.declaration import Situation
 
-AS_USUAL = Situation(when="everything is as in params.yaml")
+USABLE = 0.5  # the fraction of images that has to be read right for a choice to be of any use
+_AS_USUAL = Situation(when="everything is as in params.yaml")
 _SHIFTED = Situation(when="{}")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is not shown to be worse than another, and what supports that."""
+    """What is usable and not shown to be worse than another, and what supports that."""
 
-    best: list[str]  # none if nothing is shown, or if each is worse than another at some place
+    best: list[str]  # none if nothing is shown, or if each is worse than another at some severity
     worse: list[Comparison]  # for each of the others, the largest difference by which it is worse
+    useless: dict[Shift, float]  # the best accuracy, where nothing is usable
     are_equal: bool = False  # within the margin
-    all_diverged: bool = False
+    is_usable: bool = True  # whether anything is, anywhere
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,6 @@ class Advice:
     section: str  # of the page, with the details
     kinds: tuple[Kind, ...] = ()  # of shifted test images, of which the same is chosen
     of_bn_alone: bool = False  # how to evaluate it
-    enough: int | None = None  # images in the test batch
 
 
 def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]:
@@ -41,31 +43,20 @@ def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]
 
     One run of each model is no ground for advice: it speaks of those networks alone.
     """
-    return [
-        *_advise_as_usual(evidence),
-        *(
-            Advice(situation, _choose_at(situation, question), question.study.name, question.name)
-            for question in studies.questions
-            for situation in question.situations
-            if question.comparisons
-        ),
-        *_advise_on_shifted(shifts, _SHIFTED, "seeds", "shifts"),
-        *(
-            advice
-            for one in studies.shifted
-            for situation in one.study.situations
-            for advice in _advise_on_shifted(one.shifts, situation, one.study.name, one.name)
-        ),
-    ]
-
-
-def _advise_as_usual(evidence: Evidence) -> Iterator[Advice]:
+    rows = []
     if evidence.seeds and evidence.by_accuracy:
-        yield Advice(AS_USUAL, choose(evidence.by_accuracy), "seeds", "claims")
-
-
-def _choose_at(situation: Situation, question: Question) -> Choice:
-    return choose([x for x in question.comparisons if x.place in ("", situation.place)])
+        rows.append(Advice(_AS_USUAL, choose(evidence.by_accuracy), "seeds", "claims"))
+    for question in studies.questions:
+        for situation in question.situations:
+            at = [x for x in question.comparisons if x.place in ("", situation.place)]
+            if at:
+                name = question.study.name
+                rows.append(Advice(situation, choose(at), name, question.name))
+    rows += _advise_on_shifted(shifts, _SHIFTED, "seeds", "shifts")
+    for one in studies.shifted:
+        for situation in one.study.situations:
+            rows += _advise_on_shifted(one.shifts, situation, one.study.name, one.name)
+    return rows
 
 
 def _advise_on_shifted(
@@ -83,35 +74,45 @@ def _advise_on_shifted(
         for x in shifts.comparisons:
             if (x.first == BATCH) == of_bn_alone:
                 by_kind.setdefault(kind_of(x.shift), []).append(x)
-        alike: dict[tuple[str, ...], dict[Kind, Choice]] = {}
+        alike: dict[tuple[object, ...], dict[Kind, Choice]] = {}
         for kind, comparisons in by_kind.items():
             choice = choose(comparisons)
-            alike.setdefault(tuple(choice.best), {})[kind] = choice
-        for best, choices in alike.items():
-            worse = [x for choice in choices.values() for x in choice.worse]
-            yield Advice(
-                situation,
-                Choice(list(best), worse, all(x.are_equal for x in choices.values())),
-                study,
-                section,
-                tuple(choices),
-                of_bn_alone,
-                shifts.enough,
-            )
+            alike.setdefault((choice.is_usable, *choice.best), {})[kind] = choice
+        for of_kind in alike.values():
+            first, *others = of_kind.values()
+            choice = reduce(_join, others, first)
+            yield Advice(situation, choice, study, section, tuple(of_kind), of_bn_alone)
+
+
+def _join(first: Choice, second: Choice) -> Choice:
+    """Join two situations in which the same is chosen."""
+    return replace(
+        first,
+        worse=[*first.worse, *second.worse],
+        useless={**first.useless, **second.useless},
+        are_equal=first.are_equal and second.are_equal,
+    )
 
 
 def choose(comparisons: Sequence[Comparison]) -> Choice:
     """Choose those that are not shown to be worse than another, or all if all are equal.
 
-    Those that diverged with every seed are never chosen.
+    Images of which none reads half right choose nothing; elsewhere, what reads fewer is not chosen.
     """
-    tested = [x for x in comparisons if not x.both_diverged]
-    diverged = {name for x in comparisons if x.both_diverged for name in (x.first, x.second)}
-    names = dict.fromkeys(name for x in tested for name in (x.first, x.second))
-    shown = [x for x in tested if x.verdict == Verdict.DIFFER]
-    worse: dict[str, Comparison] = {}
-    for x in sorted(shown, key=lambda x: x.size, reverse=True):
-        worse.setdefault(x.order[1], x)
-    are_equal = bool(tested) and all(x.verdict == Verdict.EQUAL for x in tested)
-    best = [x for x in names if x not in worse and x not in diverged]
-    return Choice(best if shown or are_equal else [], list(worse.values()), are_equal, not tested)
+    highest: dict[Shift, float] = {}
+    for x in comparisons:
+        highest[x.shift] = max(highest.get(x.shift, 0), *x.accuracies)
+    useless = {shift: share for shift, share in highest.items() if share < USABLE}
+    usable = [x for x in comparisons if x.shift not in useless]
+    shares = [pair for x in usable for pair in zip((x.first, x.second), x.accuracies, strict=True)]
+    poor = {name for name, share in shares if share < USABLE}
+    worse: dict[str, Comparison] = {}  # the largest difference of each
+    for x in sorted(usable, key=lambda x: x.size, reverse=True):
+        if x.verdict == Verdict.DIFFER:
+            worse.setdefault(x.order[1], x)
+    are_equal = bool(usable) and all(x.verdict == Verdict.EQUAL for x in usable)
+    best = [x for x in dict.fromkeys(name for name, _ in shares) if x not in worse.keys() | poor]
+    is_settled = bool(worse) or are_equal
+    return Choice(
+        best if is_settled else [], list(worse.values()), useless, are_equal, bool(usable)
+    )

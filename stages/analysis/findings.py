@@ -1,6 +1,6 @@
 """All that the report says and shows, judged once from what the other stages found."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from stages.analysis.advice import Advice, advise
 from stages.analysis.comparison import Comparison
@@ -57,7 +57,7 @@ def judge(params: Params, inputs: Inputs) -> Findings:
         overlaps=find_overlaps(mistakes),
         failures=failures,
         evidence=evidence,
-        one_run=[replace(x, interval=None) for x in compare_one_run(inputs, learned)],
+        one_run=compare_one_run(inputs, learned),
         shifts=shifts,
         studies=studies,
         advice=advise(evidence, shifts, studies),

@@ -23,7 +23,7 @@ from stages.records.results import Cell
 
 BATCH = "bn-batch"  # the reading of bn with the statistics of the test batch
 NEUTRAL = {"contrast": 1.0}  # the severity that changes nothing, where it is not 0
-_NEAR = 0.01  # a fraction: batches are large enough once all accuracies are as near as this
+_NEAR = 0.01  # a fraction
 
 Kind = tuple[str, bool]  # a shift, and whether its severity is below the one that changes nothing
 
@@ -67,31 +67,25 @@ class Shifts:
         )
 
     @property
-    def clean_by_size(self) -> dict[int, float]:
-        """The accuracy of ``BATCH`` on clean images by the size of the test batch."""
-        sizes = {
-            case.batch_size: share
-            for case, share in self.accuracy.items()
-            if (case.shift, case.severity) == CLEAN and case.batch_size is not None
-        }
+    def by_size(self) -> dict[Shift, dict[int, float]]:
+        """The accuracies of ``BATCH`` by the size of the test batch, where several were tried."""
+        found: dict[Shift, dict[int, float]] = {}
+        for case, share in self.accuracy.items():
+            if case.batch_size is not None:
+                found.setdefault((case.shift, case.severity), {})[case.batch_size] = share
         has_bn = any(x.first == BATCH for x in self.comparisons)
-        return dict(sorted(sizes.items())) if has_bn else {}
-
-    @property
-    def clean_running(self) -> float:
-        """The accuracy of bn on clean images with its running averages."""
-        return self.accuracy[Case("bn", "bn", None, *CLEAN)]
-
-    @property
-    def enough(self) -> int | None:
-        """How many clean images at a time bn needs to do without its running averages."""
-        near = {
-            size: abs(share - self.clean_running) <= _NEAR
-            for size, share in self.clean_by_size.items()
+        return {
+            shift: dict(sorted(of_shift.items()))
+            for shift, of_shift in found.items()
+            if has_bn and len(of_shift) > 1
         }
-        return next(
-            (size for size in near if all(near[other] for other in near if other >= size)), None
-        )
+
+
+def find_enough(by_size: Mapping[int, float]) -> int:
+    """Return the size of the test batch from which the accuracy is near that of the largest."""
+    *_, last = by_size.values()
+    far = [size for size, share in by_size.items() if abs(share - last) > _NEAR]
+    return next(size for size in by_size if size > max(far, default=0))
 
 
 def kind_of(one: Shift) -> Kind:
@@ -127,7 +121,7 @@ def compare_seeds_by_shift(
     None if these are fewer than two.
     """
     by_seed = {
-        case: cell.shifted.get(case, {})
+        case: cell.accuracy_on(case)
         for model, cell in cells.items()
         for case in list_cases(model, params.shifts)
     }

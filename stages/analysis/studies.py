@@ -4,17 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from stages.analysis.comparison import Comparison, Pair, compare_by_seeds
-from stages.analysis.shifts import Shifts, compare_seeds_by_shift
+from stages.analysis.comparison import Comparison, Pair, Verdict, compare_by_seeds
+from stages.analysis.shifts import BATCH, Shifts, compare_seeds_by_shift
 from stages.core.params import Params
 from stages.records.declaration import Published, Situation, Study
 from stages.records.results import Cell, Results
 from stages.records.summary import name_value
 
 READINGS = {  # of bn: whose statistics it normalizes by to evaluate, and the column of that
-    "running": "test_accuracy",
-    "recomputed": "recomputed_accuracy",
-    "batch": "batch_accuracy",
+    "bn": "test_accuracy",
+    "bn-recomputed": "recomputed_accuracy",
+    BATCH: "batch_accuracy",
 }
 
 
@@ -68,9 +68,14 @@ class Question:
         return name_places(self.study)
 
     @property
-    def has_places(self) -> bool:
-        """Whether the answer names the places at which it holds."""
-        return any(x.place for x in self.comparisons)
+    def has_results(self) -> bool:
+        """Whether any training that it asks of is on record."""
+        return any(one.accuracy(i) for one in self.series for i in range(len(self.places)))
+
+    @property
+    def has_figure(self) -> bool:
+        """Whether there is something to see: if nothing differs, a sentence is enough."""
+        return any(x.verdict == Verdict.DIFFER for x in self.comparisons)
 
     @property
     def situations(self) -> list[Situation]:
@@ -116,17 +121,18 @@ def compare_studies(records: Mapping[str, Results | None], params: Params) -> St
     for results in records.values():
         if results is None or results.repeats_main_job:
             continue
-        if not results.study.shifts:
-            found.questions.extend(ask(results, params.report.equivalence_margin / 100))
-        else:
-            cells = {model: of_model[0] for model, of_model in results.cells.items()}
-            if shifts := compare_seeds_by_shift(params, cells, list(cells)):
-                found.shifted.append(ShiftedStudy(results.study, shifts))
+        if not results.study.shifts or len(name_places(results.study)) > 1:
+            questions = ask(results, params.report.equivalence_margin / 100)
+            found.questions.extend(one for one in questions if one.has_results)
+            continue
+        cells = {model: cell for model, (cell,) in results.cells.items()}
+        if shifts := compare_seeds_by_shift(params, cells, list(cells)):
+            found.shifted.append(ShiftedStudy(results.study, shifts))
     return found
 
 
 def ask(results: Results, margin: float) -> Iterator[Question]:
-    """Answer the question of a study, and that of the readings of bn if it asks it too."""
+    """Ask the question of a study, and that of the readings of bn if there is one."""
     study = results.study
     models = [
         Series(model, model, cells, results.column, model in results.controls)

@@ -26,6 +26,7 @@ class Situation(BaseModel):
     when: str = Field(min_length=1)
     at: bool | int | float | str | None = None
     readings: bool = False
+    finding: str = Field(default="", pattern="^[a-z][a-z0-9_]*$")  # in reports/findings.json
 
     @property
     def place(self) -> str:

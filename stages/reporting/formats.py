@@ -17,7 +17,8 @@ def format_share(share: float, digits: int = 2) -> str:
 
 def format_points(difference: float, digits: int = 2) -> str:
     """Write a difference of fractions in percentage points."""
-    return f"{100 * difference:.{digits}f} points"
+    number = f"{100 * difference:.{digits}f}"
+    return f"{number} point{'s' * (number != '1')}"
 
 
 def format_margin(margin: float) -> str:
@@ -25,13 +26,20 @@ def format_margin(margin: float) -> str:
     return f"{100 * margin:g} points"
 
 
-def format_ends(comparison: Comparison, digits: int) -> str:
-    """Write the interval of the better one minus the other in points; "" if there is none."""
-    if comparison.interval is None:
-        return ""
-    sign = 1 if comparison.difference > 0 else -1
-    low, high = sorted(sign * end for end in (comparison.interval.low, comparison.interval.high))
-    return f"{100 * low:.{digits}f} to {100 * high:.{digits}f}"
+def count_digits(x: Comparison) -> int:
+    """Return how many digits after the point the interval of a difference supports."""
+    width = 100 * (x.interval.high - x.interval.low) if x.interval else 0
+    return 2 if width < 1 else 1 if width < 10 else 0
+
+
+def format_support(x: Comparison) -> str:
+    """Write the interval of the better one minus the other in points, if any, and the p-value."""
+    if x.interval is None:
+        return format_p(x.p_value)
+    ends = [100 * end * (1 if x.difference > 0 else -1) for end in vars(x.interval).values()]
+    digits = count_digits(x)
+    low, high = (f"{round(end, digits) + 0.0:.{digits}f}" for end in sorted(ends))  # no -0
+    return f"{low} to {high}, {format_p(x.p_value)}"
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:
@@ -42,6 +50,11 @@ def listed(words: Sequence[str], last: str = "and") -> str:
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def capitalized(text: str) -> str:
+    """Write the first letter large, and the others as they are."""
+    return text[0].upper() + text[1:]
 
 
 def is_number(text: str) -> bool:

@@ -1,11 +1,17 @@
-"""What the report calls a data set, its classes, and the shifts of test images."""
+"""What the report calls a data set, its classes, the models, and the shifts of test images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torchvision.datasets import KMNIST, FashionMNIST
 
-from stages.analysis.shifts import Kind
-from stages.core.params import DataName
+from stages.analysis.comparison import Comparison, Shift
+from stages.analysis.shifts import BATCH, Kind
+from stages.analysis.studies import Question
+from stages.core.params import DataName, ShiftParams
+from stages.evaluation.shifts import CLEAN, list_sets
+from stages.records.summary import axis_of
+from stages.reporting.formats import is_number, listed
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,17 @@ WORDS: dict[DataName, Words] = {
 }
 
 
+_YES_OR_NO = {"yes": "if it is", "no": "if it is not"}
+CALLED = {"none": "no normalization"}  # of models; else they are called by their names
+READINGS = {  # of bn, for those who have not read what their names mean
+    "bn": "bn with its running averages",
+    BATCH: "bn with the statistics of the test batch",
+    "bn-recomputed": "bn with recomputed statistics",
+}
+
+
 @dataclass(frozen=True)
-class Shift:
+class ShiftWords:
     """A shift in words."""
 
     named: str  # with its severity
@@ -41,58 +56,104 @@ class Shift:
 
 
 SHIFTS = {
-    "contrast": Shift(
+    "contrast": ShiftWords(
         "contrast x {:g}",
         "factor",
         "Contrast: each pixel's distance from the mean of its image is multiplied by the factor.",
         images="of higher contrast",
-        images_below="of lower contrast",
+        images_below="faded",
     ),
-    "brightness": Shift(
+    "brightness": ShiftWords(
         "brightness {:+g}",
         "added (black 0, white 1)",
         "Brightness: one number is added to all pixels, where black is 0 and white is 1.",
         images="brighter",
         images_below="darker",
     ),
-    "noise": Shift(
+    "noise": ShiftWords(
         "noise of {:g}",
         "deviation (black 0, white 1)",
         "Noise: normal noise of this standard deviation, on the same scale, is added to the "
         "pixels; its draws are always the same.",
         images="noisier",
     ),
-    "rotation": Shift(
+    "rotation": ShiftWords(
         "rotation by {:g}°",
         "degrees",
         "Rotation: the image is turned counter-clockwise.",
         images="rotated",
     ),
-    "translation": Shift(
+    "translation": ShiftWords(
         "translation by {:g} pixels",
         "pixels",
         "Translation: the image is moved to the right.",
         images="moved",
     ),
-    "blur": Shift(
+    "blur": ShiftWords(
         "blur of {:g} pixels",
         "deviation (pixels)",
         "Blur: a Gaussian of this standard deviation is applied.",
         images="blurred",
     ),
-    "inversion": Shift(
+    "inversion": ShiftWords(
         "inversion", "", "Inversion: black becomes white and white black.", images="inverted"
     ),
 }
 
 
-def name_shift(one: tuple[str, float]) -> str:
-    """Name a shift with its severity, within a sentence."""
+def call(name: str) -> str:
+    """Return what a model, a reading of bn, or a value is called."""
+    return CALLED.get(name, name)
+
+
+def name_pair(x: Comparison) -> str:
+    """Name what is compared."""
+    if x.of:
+        return f"{call(x.of)}, {x.second} and {x.first}"
+    return f"{call(x.first)} and {call(x.second)}"
+
+
+def name_shift(one: Shift) -> str:
+    """Name a shift with its severity, within a sentence; "" if there is none."""
     shift, severity = one
-    return SHIFTS[shift].named.format(severity)
+    return "" if one == CLEAN else SHIFTS[shift].named.format(severity)
 
 
 def name_kind(kind: Kind) -> str:
     """Say what the images are after such a shift, in a few words."""
     shift, is_below = kind
     return (is_below and SHIFTS[shift].images_below) or SHIFTS[shift].images
+
+
+def define_shifts(params: ShiftParams) -> str:
+    """Say what each shift does, in one sentence each."""
+    shifts = dict.fromkeys(shift for shift, _ in list_sets(params))
+    return " ".join(SHIFTS[shift].what for shift in shifts if shift in SHIFTS)
+
+
+def name_axis(question: Question) -> str:
+    """Return what varies, in words; "" if nothing does."""
+    varies = question.study.vary or question.study.variants
+    return axis_of(question.results) if varies else ""
+
+
+def name_places(places: Sequence[str], order: Sequence[str]) -> str:
+    """Name values of what varies: at numbers, if it is or is not, with anything else.
+
+    Three or more numbers in a row in ``order`` become "at 1 to 4". "" if the only place has no
+    name.
+    """
+    if "" in places:
+        return ""
+    if not all(map(is_number, places)):
+        if set(places) == set(_YES_OR_NO):
+            return "either way"
+        return _YES_OR_NO.get(places[0]) or f"with {listed(places)}"
+    runs: list[list[str]] = []
+    for place in places:
+        if runs and order.index(place) == order.index(runs[-1][-1]) + 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    short = [[f"{run[0]} to {run[-1]}"] if len(run) > 2 else run for run in runs]
+    return f"at {listed([word for run in short for word in run])}"

@@ -1,6 +1,7 @@
-"""Training curves: loss, accuracy and learning rate by epoch."""
+"""The course of the trainings: loss and accuracy by epoch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from stages.model.history import Epoch
-from stages.model.scoring import Score
 from stages.reporting.figures.style import (
     COLOURS,
     LEAST,
@@ -19,38 +19,44 @@ from stages.reporting.figures.style import (
     subplots,
 )
 
-_SPARSE = {"bn": (0, 3), "gn": (1, 3), "ln": (2, 3)}  # markers of curves that may coincide
 Histories = Mapping[str, list[Epoch]]
+Quantity = Literal["loss", "accuracy"]
 
 
-def draw_followed_loss(histories: Histories) -> Figure:
-    """Graph 1: the loss on the test (or validation) images after each epoch."""
-    split = _followed_split(histories)
-    return _draw_loss(histories, "followed", f"{split} loss after each epoch")
+def draw_course(
+    histories: Histories, split: Literal["followed", "train"], quantity: Quantity
+) -> Figure:
+    """Draw a quantity by epoch: of the images scored after each, or of the augmented ones in it.
 
-
-def draw_followed_accuracy(histories: Histories) -> Figure:
-    """Graph 2: the accuracy on the test (or validation) images after each epoch."""
-    split = _followed_split(histories)
-    return _draw_accuracy(histories, "followed", f"{split} accuracy after each epoch")
-
-
-def draw_training_loss(histories: Histories) -> Figure:
-    """Draw the loss on the augmented training images during each epoch."""
-    return _draw_loss(histories, "train", "Training loss during each epoch (augmented images)")
-
-
-def draw_training_accuracy(histories: Histories) -> Figure:
-    """Draw the accuracy on the augmented training images during each epoch."""
-    title = "Training accuracy during each epoch (augmented images)"
-    return _draw_accuracy(histories, "train", title)
+    A star marks the best epoch of each model, its own marker the last.
+    """
+    title = f"Training {quantity} during each epoch (augmented images)"
+    if split == "followed":
+        title = f"{_followed_split(histories)} {quantity} after each epoch"
+    find_best, form = (np.argmin, "{:.4f}") if quantity == "loss" else (np.argmax, "{:.2%}")
+    with figure_style():
+        figure, axes = _start(title, quantity)
+        for model, epochs in histories.items():
+            numbers = [epoch.number for epoch in epochs]
+            values = [getattr(getattr(epoch, split), quantity) for epoch in epochs]
+            best = int(find_best(values))
+            label = (
+                f"{model}: best {form.format(values[best])} (epoch {numbers[best]}), "
+                f"last {form.format(values[-1])}"
+            )
+            look = {"color": COLOURS[model], "marker": MARKERS[model], "markevery": [-1]}
+            axes.plot(numbers, values, label=label, **look)
+            star = {"color": COLOURS[model], "markersize": 12, "markeredgecolor": PAPER}
+            axes.plot(numbers[best], values[best], "*", **star)
+        _finish(axes, quantity)
+    return figure
 
 
 def draw_average(histories: Histories) -> Figure:
     """Draw the accuracy of the averaged weights against that of the weights themselves."""
-    split = _followed_split(histories)
+    title = f"{_followed_split(histories)} accuracy with and without the average"
     with figure_style():
-        figure, axes = _start_stretched(f"{split} accuracy with and without the average")
+        figure, axes = _start(title, "accuracy")
         for model, epochs in histories.items():
             numbers = [epoch.number for epoch in epochs]
             plain = [epoch.unaveraged.accuracy for epoch in epochs]
@@ -58,69 +64,26 @@ def draw_average(histories: Histories) -> Figure:
             look = {"color": COLOURS[model], "marker": MARKERS[model], "markevery": [-1]}
             axes.plot(numbers, plain, ":", linewidth=1.2, label=f"{model}: the weights", **look)
             axes.plot(numbers, averaged, label=f"{model}: their average", **look)
-        _finish_stretched(axes)
+        _finish(axes, "accuracy")
     return figure
-
-
-def draw_learning_rate(histories: Histories) -> Figure:
-    """Draw the learning rate at the end of each epoch."""
-    with figure_style():
-        figure, axes = _start("Learning rate at the end of each epoch", "learning rate", 2.8)
-        _draw_with_markers(axes, histories, lambda epoch: epoch.learning_rate, _SPARSE)
-        axes.legend(loc="upper right")
-    return figure
-
-
-def _draw_with_markers(
-    axes: Axes,
-    histories: Histories,
-    value: Callable[[Epoch], float],
-    every: Mapping[str, tuple[int, int]] | None = None,
-) -> None:
-    """Draw one curve per model, with a marker at all epochs, or from the first at each nth."""
-    for model, epochs in histories.items():
-        axes.plot(
-            [epoch.number for epoch in epochs],
-            [value(epoch) for epoch in epochs],
-            color=COLOURS[model],
-            marker=MARKERS[model],
-            markevery=every[model] if every else None,
-            label=model,
-        )
 
 
 def _followed_split(histories: Histories) -> str:
     return next(iter(histories.values()))[0].followed_split.capitalize()
 
 
-def _draw_loss(histories: Histories, split: str, title: str) -> Figure:
-    with figure_style():
-        figure, axes = _start(title, "cross-entropy (nats), logarithmic")
-        axes.set_yscale("log")
-        _draw_models(axes, histories, lambda epoch: _score(epoch, split).loss, np.argmin, "{:.4f}")
-        axes.yaxis.set_major_locator(FixedLocator(round_numbers(*axes.get_ylim())))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.legend(loc="upper right")
-    return figure
-
-
-def _draw_accuracy(histories: Histories, split: str, title: str) -> Figure:
-    with figure_style():
-        figure, axes = _start_stretched(title)
-        _draw_models(
-            axes, histories, lambda epoch: _score(epoch, split).accuracy, np.argmax, "{:.2%}"
-        )
-        _finish_stretched(axes)
-    return figure
-
-
-def _start_stretched(title: str) -> tuple[Figure, Axes]:
-    """Start a figure of accuracies by the logarithm of the error rate.
+def _start(title: str, quantity: Quantity) -> tuple[Figure, Axes]:
+    """Start a figure of losses by their logarithm, or of accuracies by that of the error rate.
 
     So halving the errors is one distance everywhere.
     """
-    figure, axes = _start(title, "accuracy (%), stretched towards 100 %")
+    figure, axes = subplots(6.4, 4.2)
+    axes.set(title=title, xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    if quantity == "loss":
+        axes.set(yscale="log", ylabel="cross-entropy (nats), logarithmic")
+        return figure, axes
+    axes.set(ylabel="accuracy (%), stretched towards 100 %")
     axes.set_yscale(
         "function",
         functions=(
@@ -131,43 +94,15 @@ def _start_stretched(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _finish_stretched(axes: Axes) -> None:
+def _finish(axes: Axes, quantity: Quantity) -> None:
+    """Label round losses, or accuracies of round error rates."""
     low, high = axes.get_ylim()
-    error_rates = np.array(round_numbers(1 - high, 1 - low))
-    axes.yaxis.set_major_locator(FixedLocator((1 - error_rates).tolist()))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
-    axes.legend(loc="lower right")
-
-
-def _score(epoch: Epoch, split: str) -> Score:
-    return getattr(epoch, split)
-
-
-def _start(title: str, y_label: str, height: float = 4.2) -> tuple[Figure, Axes]:
-    figure, axes = subplots(6.4, height)
-    axes.set(title=title, xlabel="epoch", ylabel=y_label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    return figure, axes
-
-
-def _draw_models(
-    axes: Axes,
-    histories: Histories,
-    value: Callable[[Epoch], float],
-    find_best: Callable[[list[float]], np.intp],
-    form: str,
-) -> None:
-    """Draw one curve per model; mark its best value with a star and its last with its marker."""
-    for model, epochs in histories.items():
-        numbers = [epoch.number for epoch in epochs]
-        values = [value(epoch) for epoch in epochs]
-        best = int(find_best(values))
-        label = (
-            f"{model}: best {form.format(values[best])} (epoch {numbers[best]}), "
-            f"last {form.format(values[-1])}"
-        )
-        colour = COLOURS[model]
-        axes.plot(numbers, values, color=colour, marker=MARKERS[model], markevery=[-1], label=label)
-        axes.plot(
-            numbers[best], values[best], "*", color=colour, markersize=12, markeredgecolor=PAPER
-        )
+    if quantity == "loss":
+        ticks, form = round_numbers(low, high), "{:g}"
+    else:
+        ticks, form = [1 - error for error in round_numbers(1 - high, 1 - low)], "{:.4g}"
+    scale = 1 if quantity == "loss" else 100
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: form.format(scale * value)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.legend(loc="upper right" if quantity == "loss" else "lower right")

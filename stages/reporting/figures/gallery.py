@@ -3,23 +3,25 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from matplotlib.figure import Figure
 
 from stages.analysis.findings import Findings
-from stages.analysis.inputs import Inputs
-from stages.analysis.shifts import Shifts
-from stages.analysis.studies import Question, ShiftedStudy
 from stages.analysis.worked_example import CHANNELS_PER_GROUP, find_shared_statistics
 from stages.core.params import MODELS
 from stages.evaluation.activations import BLOCKS
 from stages.model.normalization import NORMALIZATIONS, Normalization
-from stages.reporting.figures import activations, curves, mistakes
+from stages.reporting.figures.activations import draw_activations, draw_running_statistics
+from stages.reporting.figures.curves import draw_average, draw_course
+from stages.reporting.figures.mistakes import (
+    draw_confusions,
+    draw_errors,
+    draw_overlaps,
+    draw_reliability,
+)
 from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.worked_example import draw_worked_example
-from stages.reporting.sentences import call, name_axis, tell_of_batches
-from stages.reporting.words import WORDS
+from stages.reporting.words import WORDS, call, name_axis
 
 _OF_SHIFTS = (
     "Test accuracy by the severity of each shift, for bn with running statistics and with those of "
@@ -36,97 +38,79 @@ class Picture:
     text: str
 
 
-def draw_pictures(findings: Findings) -> list[Picture]:
+def draw_pictures(found: Findings) -> list[Picture]:
     """Draw all pictures."""
-    inputs = findings.inputs
-    has_average = findings.params.train.weight_average > 0
-    return [
-        *_curves(inputs, has_average),
-        *_shifts(findings.shifts),
-        *map(_shifted, findings.studies.shifted),
-        *map(_answer, findings.studies.questions),
-        *_errors(findings),
-        *_worked_example(inputs.example),
-        *_inside(inputs),
-    ]
+    parts = _courses(found), _shifts(found), _studies(found), _errors(found), _inside(found)
+    return [picture for part in parts for picture in part]
 
 
-def _curves(inputs: Inputs, has_average: bool) -> Iterator[Picture]:
-    for name, draw, quantity in (
-        ("loss", curves.draw_followed_loss, f"{inputs.followed_split} loss"),
-        ("accuracy", curves.draw_followed_accuracy, f"{inputs.followed_split} accuracy"),
-        ("training_loss", curves.draw_training_loss, "training loss"),
-        ("training_accuracy", curves.draw_training_accuracy, "training accuracy"),
-        ("learning_rate", curves.draw_learning_rate, "learning rate"),
-    ):
-        text = f"{quantity.capitalize()} of bn, gn and ln by epoch"
-        yield Picture(name, draw(inputs.histories), text)
-    if has_average:
-        text = f"{inputs.followed_split.capitalize()} accuracy of the weights and of their average"
-        yield Picture("average", curves.draw_average(inputs.histories), text)
+def _courses(found: Findings) -> Iterator[Picture]:
+    histories, followed = found.inputs.histories, found.inputs.followed_split.capitalize()
+    for quantity in ("loss", "accuracy"):
+        text = f"{quantity} of bn, gn and ln by epoch"
+        figure = draw_course(histories, "followed", quantity)
+        yield Picture(quantity, figure, f"{followed} {text}")
+        figure = draw_course(histories, "train", quantity)
+        yield Picture(f"training_{quantity}", figure, f"Training {text}")
+    if found.params.train.weight_average > 0:
+        text = f"{followed} accuracy of the weights and of their average"
+        yield Picture("average", draw_average(histories), text)
 
 
-def _shifts(found: Shifts) -> Iterator[Picture]:
-    if found.comparisons:
-        yield Picture("shifts", draw_shifts(found), _OF_SHIFTS)
-    if tell_of_batches(found):
+def _shifts(found: Findings) -> Iterator[Picture]:
+    if found.shifts.comparisons:
+        yield Picture("shifts", draw_shifts(found.shifts), _OF_SHIFTS)
+    if found.shifts.by_size:
         text = "Test accuracy of bn by the number of test images that give the statistics"
-        yield Picture("test_batch", draw_test_batch(found), text)
+        yield Picture("test_batch", draw_test_batch(found.shifts), text)
 
 
-def _shifted(one: ShiftedStudy) -> Picture:
-    return Picture(one.name, draw_shifts(one.shifts), f"{one.study.question} {_OF_SHIFTS}")
+def _studies(found: Findings) -> Iterator[Picture]:
+    for one in found.studies.shifted:
+        text = f"{one.study.question} {_OF_SHIFTS}"
+        yield Picture(one.name, draw_shifts(one.shifts), text)
+    for question in found.studies.questions:
+        if question.has_figure:
+            axis = name_axis(question)
+            by = f" by {axis}" if axis else ""
+            names = ", ".join(call(one.name) for one in question.series)
+            text = f"{question.text} Mean test error over seeds with 95 % intervals{by}, of {names}"
+            yield Picture(question.name, draw_answer(question), text)
 
 
-def _answer(question: Question) -> Picture:
-    axis = name_axis(question)
-    by = f" by {axis}" if axis else ""
-    names = ", ".join(call(one.name) for one in question.series)
-    text = f"{question.text} Mean test error over seeds with 95 % intervals{by}, of {names}"
-    return Picture(question.name, draw_answer(question), text)
-
-
-def _errors(findings: Findings) -> Iterator[Picture]:
-    guesses, overlaps = findings.inputs.guesses, findings.overlaps
-    words = WORDS[findings.params.data.name]
+def _errors(found: Findings) -> Iterator[Picture]:
+    guesses, overlaps = found.inputs.guesses, found.overlaps
+    words = WORDS[found.params.data.name]
     for model in MODELS:
-        figure = mistakes.draw_errors(model, findings.mistakes[model], findings.inputs.test, words)
         text = (
             f"The most confident test errors of {model}: each image with its index, true and "
             f"predicted {words.noun} and confidence"
         )
+        figure = draw_errors(model, found.mistakes[model], found.inputs.test, words)
         yield Picture(f"errors_{model}", figure, text)
-        figure = mistakes.draw_confusions(model, guesses[model], words)
         text = f"How often {model} took each {words.noun} for each other"
-        yield Picture(f"confusions_{model}", figure, text)
+        yield Picture(f"confusions_{model}", draw_confusions(model, guesses[model], words), text)
     counts = ", ".join(f"{' and '.join(models)}: {len(x)}" for models, x in overlaps.items())
     text = f"Test images that exactly these models get wrong: {counts}"
-    yield Picture("overlaps", mistakes.draw_overlaps(overlaps), text)
-    text = f"Test accuracy of bn, gn and ln on each {words.noun} with 95 % intervals"
-    yield Picture("classes", mistakes.draw_class_accuracies(guesses, words), text)
+    yield Picture("overlaps", draw_overlaps(overlaps), text)
     text = "Share of right predictions against their mean confidence for bn, gn and ln"
-    yield Picture("reliability", mistakes.draw_reliability(guesses), text)
+    yield Picture("reliability", draw_reliability(guesses), text)
 
 
-def _worked_example(images: torch.Tensor) -> Iterator[Picture]:
+def _inside(found: Findings) -> Iterator[Picture]:
+    images, activations = found.inputs.example, found.inputs.activations
     for normalization in NORMALIZATIONS:
         layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(images.shape[1])
         sets = find_shared_statistics(layer, images)
-        figure = draw_worked_example(images, normalization, sets)
         text = (
             f"Four images of four channels; {normalization} normalization has {len(sets)} sets "
             "of elements, in colours, that share a mean and a variance"
         )
+        figure = draw_worked_example(images, normalization, sets)
         yield Picture(f"worked_example_{normalization}", figure, text)
-
-
-def _inside(inputs: Inputs) -> Iterator[Picture]:
     for block in BLOCKS:
-        observed = {model: blocks[block] for model, blocks in inputs.activations.items()}
+        observed = {model: blocks[block] for model, blocks in activations.items()}
         text = f"Distribution of the activations of {block} before and after bn, gn and ln"
-        yield Picture(f"activations_{block}", activations.draw_activations(block, observed), text)
-    yield Picture(
-        "running_statistics",
-        activations.draw_running_statistics(inputs.activations["bn"]),
-        "Mean and variance of each channel on test images against batch normalization's own",
-    )
+        yield Picture(f"activations_{block}", draw_activations(block, observed), text)
+    text = "Mean and variance of each channel on test images against batch normalization's own"
+    yield Picture("running_statistics", draw_running_statistics(activations["bn"]), text)

@@ -125,38 +125,6 @@ def _name_columns(axes: Axes, words: Words) -> None:
     axes.set_xticks(range(10), words.classes, **(long if words.longest > 3 else {}))
 
 
-def draw_class_accuracies(guesses: Mapping[str, Guesses], words: Words) -> Figure:
-    """Draw the accuracy on each class's images, with exact 95 % intervals."""
-    with figure_style():
-        figure, axes = subplots(6.4, 4.2)
-        for shift, (model, x) in zip((-0.22, 0, 0.22), guesses.items(), strict=True):
-            for label in range(10):
-                of_class = x.is_right[x.true == label]
-                right, total = int(of_class.sum()), len(of_class)
-                interval = proportion_interval(right, total)
-                axes.plot(
-                    [label + shift] * 2,
-                    [100 * interval.low, 100 * interval.high],
-                    color=COLOURS[model],
-                    linewidth=1.2,
-                )
-                axes.plot(
-                    label + shift,
-                    100 * right / total,
-                    MARKERS[model],
-                    color=COLOURS[model],
-                    label=model if label == 0 else None,
-                )
-        axes.set(
-            title=f"Accuracy on each {words.noun}, with 95 % intervals",
-            xlabel=f"true {words.noun}",
-            ylabel="test accuracy (%)",
-        )
-        _name_columns(axes, words)
-        axes.legend(loc="lower left", ncols=3)
-    return figure
-
-
 def draw_reliability(guesses: Mapping[str, Guesses]) -> Figure:
     """Draw how often predictions of a confidence are right; on the diagonal it is calibrated."""
     with figure_style():

@@ -1,19 +1,21 @@
 """The accuracy on shifted test images, by severity and by the size of the test batch."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from stages.analysis.comparison import Shift
 from stages.analysis.shifts import BATCH, NEUTRAL, Shifts
-from stages.core.params import MODELS
 from stages.evaluation.shifts import CLEAN, Case
 from stages.reporting.figures.style import COLOURS, MARKERS, PAPER, figure_style, subplots
-from stages.reporting.words import SHIFTS, name_shift
+from stages.reporting.formats import capitalized
+from stages.reporting.words import SHIFTS, call, name_shift
 
-_LOOKS = {
-    **{m: {"color": COLOURS[m], "marker": MARKERS[m], "markersize": 5} for m in MODELS},
+_LOOKS: dict[str, dict[str, Any]] = {
+    **{m: {"color": COLOURS[m], "marker": MARKERS[m], "markersize": 5} for m in MARKERS},
     BATCH: {
         **{"color": COLOURS["bn"], "linestyle": (0, (3, 1.5)), "marker": MARKERS["bn"]},
         **{"markersize": 6, "markerfacecolor": PAPER},
@@ -42,13 +44,14 @@ def draw_shifts(found: Shifts) -> Figure:
             axes.axis("off")
         for axes in panels[:, 0]:
             axes.set(ylabel=_Y_LABEL, ylim=_Y_LIMITS)
-        _draw_legend(panels.flat[len(shifts)], "center left")
+        _draw_legend(panels.flat[len(shifts)], found, "center left")
     return figure
 
 
 def _draw_shift(axes: Axes, shift: str, found: Shifts) -> None:
     words, neutral = SHIFTS[shift], NEUTRAL.get(shift, 0)
-    for reading, look in _LOOKS.items():
+    for reading in _list_readings(found):
+        look = _LOOKS[reading]
         size = found.params.test_batch if reading == BATCH else None
         points = {
             neutral if (case.shift, case.severity) == CLEAN else case.severity: case
@@ -71,35 +74,31 @@ def _draw_shift(axes: Axes, shift: str, found: Shifts) -> None:
         axes.invert_xaxis()
 
 
-def _draw_legend(axes: Axes, place: str, fontsize: int = 11) -> None:
-    labels = {
-        **{model: model for model in MODELS},
-        "bn": "bn, running statistics",
-        BATCH: "bn, statistics of\nthe test batch",
-    }
-    lines = [Line2D([], [], label=labels[reading], **look) for reading, look in _LOOKS.items()]
+def _list_readings(found: Shifts) -> list[str]:
+    readings = dict.fromkeys(case.reading for case in found.accuracy)
+    return sorted(readings, key=list(_LOOKS).index)
+
+
+def _draw_legend(axes: Axes, found: Shifts, place: str, fontsize: int = 11) -> None:
+    long = {BATCH: f"{BATCH}: statistics\nof the test batch"}
+    lines = [Line2D([], [], label=long.get(x, call(x)), **_LOOKS[x]) for x in _list_readings(found)]
     axes.legend(handles=lines, loc=place, handlelength=3, fontsize=fontsize)
 
 
 def draw_test_batch(found: Shifts) -> Figure:
     """Draw the accuracy of bn by how many test images give the statistics, one panel per set."""
-    by_size: dict[tuple[str, float], dict[int, float]] = {}
-    for case, accuracy in found.accuracy.items():
-        if case.batch_size is not None:
-            by_size.setdefault((case.shift, case.severity), {})[case.batch_size] = 100 * accuracy
-    compared = {one: sizes for one, sizes in by_size.items() if len(sizes) > 1}
     with figure_style():
-        figure, panels = subplots(6.4, 3.6, 1, len(compared), sharey=True, squeeze=False)
-        for axes, (one, sizes) in zip(panels.flat, compared.items(), strict=True):
+        figure, panels = subplots(6.4, 3.6, 1, len(found.by_size), sharey=True, squeeze=False)
+        for axes, (one, sizes) in zip(panels.flat, found.by_size.items(), strict=True):
             _draw_sizes(axes, one, sizes, found.accuracy)
         panels.flat[0].set(ylabel=_Y_LABEL, ylim=_Y_LIMITS)
-        _draw_legend(panels.flat[0], "center right", fontsize=9)
+        _draw_legend(panels.flat[0], found, "center right", fontsize=9)
     return figure
 
 
 def _draw_sizes(
     axes: Axes,
-    one: tuple[str, float],
+    one: Shift,
     sizes: Mapping[int, float],
     accuracy: Mapping[Case, float],
 ) -> None:
@@ -107,12 +106,12 @@ def _draw_sizes(
     for model, dashes in _LEVELS.items():
         level = 100 * accuracy[Case(model, model, None, shift, severity)]
         axes.axhline(level, color=COLOURS[model], linestyle=dashes)
-    axes.plot(sorted(sizes), [sizes[size] for size in sorted(sizes)], **_LOOKS[BATCH])
+    axes.plot(list(sizes), [100 * share for share in sizes.values()], **_LOOKS[BATCH])
     title = "clean images" if one == CLEAN else name_shift(one)
-    axes.set(title=title[0].upper() + title[1:], xlabel="images in the test batch")
+    axes.set(title=capitalized(title), xlabel="images in the test batch")
     axes.set_xscale("log", base=2)
     ticks: list[int] = []
-    for size in sorted(sizes):
+    for size in sizes:
         if not ticks or size >= _CLOSE * ticks[-1]:
             ticks.append(size)
     axes.set_xticks(ticks, [str(size) for size in ticks])

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from stages.analysis.inference import mean_interval
+from stages.analysis.shifts import BATCH
 from stages.analysis.studies import Question, Series
 from stages.records.declaration import Published
 from stages.records.results import CHANCE
@@ -23,14 +24,14 @@ from stages.reporting.figures.style import (
     subplots,
 )
 from stages.reporting.formats import is_number
-from stages.reporting.sentences import call, name_axis
+from stages.reporting.words import call, name_axis
 
 _SPREAD = 0.2  # of the distance of two places: over it the series stand side by side
 _WIDE_SPREAD = 0.4  # the same where no lines lead from place to place
 _LEAST_RANGE = 3  # of the axis, highest / lowest, so that small differences look small
 _DASH = 4
 _LEGEND_LINE = 3.3  # in font sizes; long enough for two dashes
-_READINGS = {"running": ("-", "o"), "recomputed": ("--", "D"), "batch": (":", "v")}
+_READINGS = {"bn-recomputed": ("--", "D"), BATCH: (":", "v")}
 
 _CROSS = {"color": INK, "marker": "x", "linestyle": "", "markersize": 8, "markeredgewidth": 1.5}
 

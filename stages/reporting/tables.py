@@ -1,0 +1,94 @@
+"""The tables of the report: a header, and rows of as many cells."""
+
+from statistics import mean, stdev
+
+from stages.analysis.advice import Advice
+from stages.analysis.findings import Findings
+from stages.analysis.shifts import BATCH
+from stages.analysis.studies import Question
+from stages.core.params import MODELS
+from stages.records.summary import list_seeds, show
+from stages.reporting.formats import counted, format_points, format_share, listed
+from stages.reporting.sentences import equal_within, list_claims, tell
+from stages.reporting.words import READINGS, call, name_axis, name_kind, name_shift
+
+Table = tuple[list[str], list[list[str]]]
+
+
+def tabulate_results(found: Findings) -> Table:
+    """Return the metrics of each model's one run."""
+    columns = ["model", "test accuracy", "95 % interval", "errors", "test loss", "train accuracy"]
+    rows = []
+    for model in MODELS:
+        x, standing = found.inputs.metrics[model], found.standings[model]
+        ends = standing.interval.low, standing.interval.high
+        reached = standing.epochs_to_99
+        rows.append(
+            [
+                *(model, format_share(x.test_accuracy), " to ".join(map(format_share, ends))),
+                *(str(x.errors), f"{x.test_loss:.4f}", format_share(x.train_accuracy)),
+                *(format_points(x.accuracy_gap), str(x.parameters)),
+                counted(reached, "epoch") if reached else "never",
+                format_share(standing.calibration_error),
+            ]
+        )
+    return [*columns, "gap", "parameters", "99 % after", "calibration error"], rows
+
+
+def tabulate_seeds(found: Findings) -> Table:
+    """Return what the seeds of each model give."""
+    seeds = list_seeds(found.evidence.seeds)
+    rows = [
+        [
+            *(model, format_share(mean(values), 3), format_points(stdev(values), 3)),
+            format_points(mean(found.evidence.gaps[model]), 3),
+            ", ".join(f"{100 * x:.2f}" for x in values),
+        ]
+        for model, values in found.evidence.accuracies.items()
+    ]
+    header = ["model", "mean test accuracy", "standard deviation", "mean gap"]
+    return [*header, f"each of the seeds {seeds} (%)"], rows
+
+
+def tabulate_claims(found: Findings, margin: float) -> Table:
+    """Return what people would like to say, and what the evidence says to it."""
+    return ["claim", "verdict", "why"], [list(x) for x in list_claims(found.evidence, margin)]
+
+
+def tabulate_question(question: Question) -> Table:
+    """Return the mean and the deviation of each series at each value of what varies."""
+    axis = name_axis(question)
+    rows = [
+        [place, *(show(one.cells[i], one.column) for one in question.series)]
+        for i, place in enumerate(question.places)
+    ]
+    header = [axis, *(f"{call(one.name)} (%)" for one in question.series)]
+    return (header, rows) if axis else (header[1:], [row[1:] for row in rows])
+
+
+def tabulate_advice(found: Findings, margin: float) -> Table:
+    """Return what to take in each situation."""
+    size = found.params.shifts.test_batch
+    rows = [_tell_advice(x, margin, size) for x in found.advice]
+    return ["situation", "take", "how sure", "study"], rows
+
+
+def _tell_advice(one: Advice, margin: float, test_batch: int) -> list[str]:
+    """Return the situation, what to take, how sure that is, and the study that says so."""
+    kinds, choice = listed([name_kind(x) for x in one.kinds], "or"), one.choice
+    images = f"{'bn is trained already, and ' * one.of_bn_alone}my test images are {kinds}"
+    situation = one.situation.when.replace("{}", images) if kinds else one.situation.text
+    of_bn = one.of_bn_alone or one.situation.readings
+    take = listed([READINGS[x] if of_bn else call(x) for x in choice.best], "or") or "not settled"
+    if one.of_bn_alone and BATCH in choice.best:
+        take += f" ({test_batch} images)"
+    if not choice.is_usable:
+        take = f"none{'; train with such images' * bool(kinds)}"
+    support = [": ".join(filter(None, (name_shift(x.shift), tell(x)))) for x in choice.worse]
+    if not support and choice.is_usable:
+        support.append(equal_within(margin) if choice.are_equal else "no difference is shown")
+    if choice.useless:
+        where = f" with {listed([name_shift(x) for x in choice.useless], 'or')}" * bool(kinds)
+        best = format_share(max(choice.useless.values()), 1)
+        support.append(f"none reads half{where} ({best} at best)")
+    return [situation, take, "; ".join(support), one.study]
