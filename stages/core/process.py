@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -129,16 +129,25 @@ def _only_writer(stage: str) -> Iterator[None]:
     """Hold the lock of ``stage``; the kernel frees it however the process ends.
 
     Raises:
-        PipelineError: another process has held it for ten seconds.
+        PipelineError: another process has held it for ten seconds; or nothing can be locked here.
     """
     from filelock import FileLock, Timeout  # slow: Ctrl-C is handled before
 
-    _LOCKS.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(_LOCKS / f"{stage}.lock", timeout=_LOCK_WAIT_SECONDS):
-            yield
-    except Timeout:
-        raise PipelineError("another process runs this stage here; wait for its end") from None
+    path = _LOCKS / f"{stage}.lock"
+    # Without flock filelock would take the mere file for a held lock, whoever left it.
+    lock = FileLock(path, timeout=_LOCK_WAIT_SECONDS, fallback_to_soft=False)
+    with ExitStack() as held:
+        try:
+            _LOCKS.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock)
+        except Timeout:
+            raise PipelineError("another process runs this stage here; wait for its end") from None
+        except OSError as error:
+            raise PipelineError(
+                f"{path} cannot be locked ({error.strerror}); move the project to a local disk "
+                "where you may write"
+            ) from None
+        yield
 
 
 def _dvc() -> int:
