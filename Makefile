@@ -4,6 +4,7 @@ PYTHON ?= python3
 SEEDS ?= 5
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONSAFEPATH :=
 
 help: ## list the targets; times are from nothing, on two cores
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile

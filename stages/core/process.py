@@ -1,14 +1,18 @@
 """A stage as a process: one-line errors, one writer at a time, and no life after its parent."""
 
 import argparse
+import errno
+import fcntl
 import os
 import re
+import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -28,6 +32,8 @@ def prepare_process() -> None:
     A library that is being imported may swallow a KeyboardInterrupt. A killed `dvc` leaves its
     stages running, and the next `dvc repro` would write beside them.
     """
+    _open_standard_streams()
+    _try_limit_of_memory()
     on_interrupt(lambda *_: leave_at_once(INTERRUPTED, "interrupted"))
     if "DVC_STAGE" in os.environ:  # DVC sets it
         end_with(_dvc())
@@ -46,7 +52,7 @@ def run_as_command(stage: str, main: Callable[[], None]) -> NoReturn:
     except PipelineError as error:
         _leave(error.status, f"{stage}: {error}")
     except OSError as error:
-        _leave(1, f"{stage}: {error}")
+        _leave(1, f"{stage}: {_name_thing(error)}")
     except KeyboardInterrupt:  # of a main that asked for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _leave(INTERRUPTED, f"{stage}: interrupted")
@@ -118,6 +124,44 @@ def leave_at_once(status: int, line: str) -> NoReturn:
     os._exit(status)
 
 
+def _open_standard_streams() -> None:
+    """Have a stream that the starter closed lead nowhere; else the next file would take its place.
+
+    That may have happened already: started by a `dvc` without standard output, this process finds
+    in its place what `dvc` opened to read.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        with suppress(OSError):
+            access = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
+            if number == 0 or access != os.O_RDONLY:
+                continue
+        with suppress(OSError):
+            os.close(number)
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is this one
+        os.set_inheritable(number, True)
+        setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _try_limit_of_memory() -> None:
+    """Load torch in a process of its own if memory is limited: where it has too little, C++ aborts.
+
+    All its libraries count, which for CUDA are 3 GB.
+    """
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    if subprocess.run([sys.executable, "-c", "import torch"], capture_output=True).returncode:
+        sys.exit("torch cannot be loaded: `ulimit -v` is too low; try `ulimit -v unlimited`")
+
+
+def _name_thing(error: OSError) -> str:
+    """Return what failed, why, and what to do; only of streams and limits it has no name."""
+    if error.filename:
+        return f"{error.filename}: {error.strerror}; free space or mend the permissions"
+    if error.errno in (errno.EAGAIN, errno.EMFILE, errno.ENFILE):
+        return f"{error.strerror}; raise the limit of those that `ulimit -a` shows"
+    return f"standard output cannot be written ({error.strerror}); send it to another place"
+
+
 def _leave(status: int, line: str) -> NoReturn:
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
@@ -129,16 +173,25 @@ def _only_writer(stage: str) -> Iterator[None]:
     """Hold the lock of ``stage``; the kernel frees it however the process ends.
 
     Raises:
-        PipelineError: another process has held it for ten seconds.
+        PipelineError: another process has held it for ten seconds; or nothing can be locked here.
     """
     from filelock import FileLock, Timeout  # slow: Ctrl-C is handled before
 
-    _LOCKS.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(_LOCKS / f"{stage}.lock", timeout=_LOCK_WAIT_SECONDS):
-            yield
-    except Timeout:
-        raise PipelineError("another process runs this stage here; wait for its end") from None
+    path = _LOCKS / f"{stage}.lock"
+    # Without flock filelock would take the mere file for a held lock, whoever left it.
+    lock = FileLock(path, timeout=_LOCK_WAIT_SECONDS, fallback_to_soft=False)
+    with ExitStack() as held:
+        try:
+            _LOCKS.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock)
+        except Timeout:
+            raise PipelineError("another process runs this stage here; wait for its end") from None
+        except OSError as error:
+            raise PipelineError(
+                f"{path} cannot be locked ({error.strerror}); move the project to a local disk "
+                "where you may write"
+            ) from None
+        yield
 
 
 def _dvc() -> int:

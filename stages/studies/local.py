@@ -42,9 +42,17 @@ def _run_in_pool(jobs: list[Job], workers: int) -> Finished:
 
     Raises:
         BrokenProcessPool: something killed a worker; the others are ended too.
+        PipelineError: the system gives processes nothing to synchronize by.
     """
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), end_with, initargs=(os.getpid(),))
-    with pool:
+    context = get_context("spawn")
+    try:
+        context.Lock()  # the pool has several, and its own error would name nothing
+    except OSError as error:
+        raise PipelineError(
+            f"/dev/shm cannot be written ({error.strerror}), and trainings side by side need it; "
+            "free space there, mount it writable, or start the container with --shm-size"
+        ) from None
+    with ProcessPoolExecutor(workers, context, end_with, initargs=(os.getpid(),)) as pool:
         try:
             with interrupts_held(), _interrupts_blocked():
                 running = {pool.submit(run_job, job): job for job in jobs}
