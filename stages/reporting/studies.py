@@ -6,7 +6,7 @@ from itertools import combinations
 
 from stages.core.errors import ParamsError
 from stages.core.params import Params
-from stages.evaluation.readings import NUM_IMAGES
+from stages.evaluation.interventions import NUM_IMAGES
 from stages.records.declaration import Published, Situation, Study, read_studies
 from stages.records.plan import plan
 from stages.records.record import read_rows
