@@ -7,6 +7,7 @@ layer, and what that does to the accuracy tells what the statistics do.
 """
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from torch import nn
 from stages.core.dataset import Pixels, Split, to_floats
 
 MANY = 100  # images whose statistics batch normalization takes together, unless told otherwise
+_EPS = 1e-5  # added to variances, as torch's layers do
 NUM_IMAGES = 10_000  # that fixed statistics are measured on; Wu and Johnson need 1,000 to 10,000
 
 Moments = tuple[torch.Tensor, torch.Tensor]  # means and (biased) variances
@@ -154,13 +156,13 @@ def _pool(means: torch.Tensor, variances: torch.Tensor, dim: int) -> Moments:
 def _align_channels(activations: torch.Tensor, reference: Moments) -> torch.Tensor:
     """Give each channel the mean and the variance that it has on clean training images."""
     mean, variance = of_channels(take_moments(activations))
-    ratio = (reference[1] / variance.clamp(min=1e-12)).sqrt()
+    ratio = ((reference[1] + _EPS) / (variance + _EPS)).sqrt()
     return torch.addcmul(reference[0] - mean * ratio, activations, ratio)
 
 
 def _align_all(activations: torch.Tensor, reference: Moments) -> torch.Tensor:
     """Undo only one shift and one factor for all channels, in units of their own deviations."""
-    deviation = reference[1].sqrt()
+    deviation = (reference[1] + _EPS).sqrt()
     units = (activations - reference[0]) / deviation
     return (units - units.mean()) / units.std(correction=0) * deviation + reference[0]
 
@@ -220,12 +222,11 @@ def freeze(network: nn.Module, split: Split, pixels: Pixels, device: torch.devic
     """
     network = write_out(network)
     layers = list_layers(network)
-    for layer in layers:
-        layer.treatment = Treatment(layer.trained, layer.trained)
-    measured = measure(network, split.images[:NUM_IMAGES], pixels, device)
+    as_trained = tuple(Treatment(layer.trained, layer.trained) for layer in layers)
+    measured = measure(network, as_trained, split.images[:NUM_IMAGES], pixels, device)
     for layer, moments in zip(layers, measured, strict=True):
-        trained_by = combine(moments, layer.groups, layer.trained.images)
-        layer.fix(*(moment.mean(0) for moment in trained_by))
+        normalized_by = combine(moments, layer.groups, layer.trained.images)
+        layer.fix(*(moment.mean(0) for moment in normalized_by))
         layer.reference = of_channels(moments)
         layer.treatment = Treatment(layer.own, layer.own)
     return network
@@ -233,17 +234,24 @@ def freeze(network: nn.Module, split: Split, pixels: Pixels, device: torch.devic
 
 @torch.inference_mode()
 def measure(
-    network: nn.Module, images: torch.Tensor, pixels: Pixels, device: torch.device
+    network: nn.Module,
+    intervention: Intervention,
+    images: torch.Tensor,
+    pixels: Pixels,
+    device: torch.device,
 ) -> list[Moments]:
     """Return the moments of each image and channel, [N, channels], before each layer.
 
     Args:
-        network: written out; it normalizes as its layers are told to.
+        network: written out.
+        intervention: what its layers do meanwhile.
         images: uint8 [N, 1, 28, 28].
         pixels: what standardizes them.
         device: where the network is.
     """
     found: dict[nn.Module, list[Moments]] = {layer: [] for layer in list_layers(network)}
+    for layer, treatment in zip(list_layers(network), intervention, strict=True):
+        layer.treatment = treatment
     hooks = [
         layer.register_forward_pre_hook(lambda at, x: found[at].append(take_moments(x[0])))
         for layer in found
@@ -255,6 +263,18 @@ def measure(
     return [(torch.cat([m for m, _ in x]), torch.cat([v for _, v in x])) for x in found.values()]
 
 
+def distance(moments: Moments, reference: Moments) -> tuple[float, float]:
+    """Return how far means and deviations lie from those of ``reference``, in its deviations.
+
+    Both are root mean squares over the channels. The root of the sum of their squares is the
+    normalized Wasserstein distance of Schneider et al. 2020.
+    """
+    mean, deviation = moments[0], (moments[1] + _EPS).sqrt()
+    unit = (reference[1] + _EPS).sqrt()
+    of_means, of_deviations = (mean - reference[0]) / unit, (deviation - unit) / unit
+    return float(of_means.square().mean().sqrt()), float(of_deviations.square().mean().sqrt())
+
+
 @torch.inference_mode()
 def predict(
     network: nn.Module,
@@ -262,26 +282,35 @@ def predict(
     images: torch.Tensor,
     pixels: Pixels,
     device: torch.device,
-    at_once: int = MANY,
 ) -> torch.Tensor:
     """Return the digits, uint8 [interventions, N], that ``network`` reads under each of them.
 
     Args:
         network: written out.
-        interventions: what several have in common, up to some layer, is computed once.
+        interventions: what several have in common, up to some layer, is computed once. A change
+            takes the statistics of the images that pass at once: 100, or nearly so many.
         images: uint8 [N, 1, 28, 28].
         pixels: what standardizes them.
         device: where the network is.
-        at_once: how many images pass at once: a multiple of those that share their statistics.
     """
     steps = _list_steps(network)
-    parts = []
-    for some in images.split(at_once):
-        inputs = pixels.standardize(to_floats(some.to(device)))
-        logits = _run(steps, inputs, list(enumerate(interventions)))
-        digits = [logits[i].argmax(1) for i in range(len(interventions))]
-        parts.append(torch.stack(digits).to(torch.uint8))
-    return torch.cat(parts, dim=1).cpu()
+    by_size: dict[int, list[tuple[int, Intervention]]] = {}
+    for number, intervention in enumerate(interventions):
+        by_size.setdefault(_count_at_once(intervention), []).append((number, intervention))
+    digits = torch.empty(len(interventions), len(images), dtype=torch.uint8)
+    for size, those in by_size.items():
+        for some, part in zip(images.split(size), digits.split(size, dim=1), strict=True):
+            inputs = pixels.standardize(to_floats(some.to(device)))
+            for number, logits in _run(steps, inputs, those).items():
+                part[number] = logits.argmax(1)
+    return digits
+
+
+def _count_at_once(intervention: Intervention) -> int:
+    """Return how many images pass at once: about 100, and a multiple of those that share theirs."""
+    sources = {source for one in intervention for source in (one.mean, one.variance)}
+    together = math.lcm(*(source.images for source in sources if source.images))
+    return together * max(1, MANY // together)
 
 
 _Step = tuple[nn.Module, ExplicitNorm | None]

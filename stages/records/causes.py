@@ -1,14 +1,14 @@
-"""The record of interventions in kept networks, and of what each did to the accuracy.
+"""The record of interventions in kept networks: what is tried, and what it did to the accuracy.
 
 reports/studies/causes.csv has a row for each network, set of images and intervention;
-causes-distance.csv one for each network, set of images and layer: how far the channels' statistics
-before that layer are from those of clean training images.
+causes-distance.csv one for each network, set of images and layer: how far the statistics of the
+channels before that layer lie from those of clean training images.
 """
 
 import csv
 import io
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -26,13 +26,12 @@ from stages.records.record import Key
 PATH, DISTANCES_PATH = RECORDS / "causes.csv", RECORDS / "causes-distance.csv"
 
 Shift = tuple[str, float]  # of the images, and its severity
-CLEAN = "none", 0.0
-CONTRAST, BRIGHTNESS, NOISE, BLUR = ("contrast", 0.1), ("brightness", 0.6), ("noise", 0.3), ("blur", 2.0)
+CLEAN, CONTRAST, BRIGHTNESS = ("none", 0.0), ("contrast", 0.1), ("brightness", 0.6)
+NOISE, BLUR = ("noise", 0.3), ("blur", 2.0)
 SHIFTS: tuple[Shift, ...] = CLEAN, CONTRAST, BRIGHTNESS, NOISE, BLUR
-BLENDED_SHIFTS = CONTRAST, BRIGHTNESS, NOISE
+BLENDED_SHIFTS: tuple[Shift, ...] = CONTRAST, BRIGHTNESS, NOISE
 BLENDED_IMAGES = 1, 2, 4, 8, 16, 32, 64
 PRIORS = 1, 2, 4, 8, 16, 32, 64, 128, 256  # of which one is chosen
-CHOICE_SEEDS = 5  # by so many networks
 
 
 @dataclass(frozen=True)
@@ -46,47 +45,13 @@ class Case:
     split: str  # test, or train: the images to choose by
     shift: str
     severity: float
-    fixed: str  # what is fixed: "running" averages of the training, or "clean": of clean images
+    fixed: str  # what is fixed: "running" averages of the training, or those of "clean" images
     means: str  # the layers whose means are fresh, not fixed
     variances: str
-    images: int  # fresh statistics are of so many images at a time; 0 if none are fresh
-    prior: int  # and the fixed ones count as those of so many images
-    change: str  # of the inputs of some layers: of interventions.CHANGES, or ""
-    changed: str  # the layers whose inputs are
-
-    @classmethod
-    def of(
-        cls,
-        model: str,
-        shift: Shift,
-        means: Iterable[int],
-        variances: Iterable[int] | None = None,
-        *,
-        images: int | None = None,
-        prior: int = 0,
-        fixed: str | None = None,
-        change: str = "",
-        changed: Iterable[int] = (),
-        split: str = "test",
-    ) -> "Case":
-        """Return the case in which these layers are fresh, with ``means`` alone in both moments.
-
-        Fresh are statistics as in training, of 100 images for bn, else of each image; fixed are
-        the running averages of bn, else those of clean images.
-        """
-        layers = [_write(x) for x in (means, means if variances is None else variances)]
-        usual = MANY if model == "bn" else 1
-        return cls(
-            model,
-            split,
-            *shift,
-            fixed or ("running" if model == "bn" else "clean"),
-            *layers,
-            (images or usual) if any(layers) else 0,
-            prior,
-            change,
-            _write(changed),
-        )
+    images: int  # fresh statistics are of so many images at a time; 0 where none are fresh
+    prior: int  # the fixed ones, mixed in, count as those of so many images
+    change: str  # of the inputs of some layers, one of interventions.CHANGES, or ""
+    changed: str  # the inputs of these layers
 
     def treat(self, count: int) -> Intervention:
         """Return what each of the ``count`` layers of a network does."""
@@ -111,18 +76,23 @@ class Row(Case):
     accuracy: Fraction
 
     @property
-    def key(self) -> tuple[object, ...]:
-        """The network and the case; what all rows are sorted by."""
-        return astuple(self)[:-1]
+    def case(self) -> Case:
+        """The intervention."""
+        return Case(**{field.name: getattr(self, field.name) for field in fields(Case)})
+
+    @property
+    def what(self) -> tuple[Key, Case]:
+        """The network and the intervention."""
+        return (self.model, self.seed, self.recipe), self.case
 
 
 @dataclass(frozen=True)
 class Distance:
     """A row of causes-distance.csv: the statistics of the channels before one layer.
 
-    In units of each channel's deviation on clean training images: how far its mean, and its
-    deviation, differ from those. Root mean squares over the channels; the squares of both add up
-    to the square of the Wasserstein distance of Schneider et al. 2020 (section 3.3).
+    ``mean`` and ``deviation`` are how far those of a channel lie from its own on clean training
+    images, in units of its deviation there: the root mean square over the channels. The sum of
+    both squares is that of the normalized Wasserstein distance of Schneider et al. 2020.
     """
 
     model: str
@@ -135,18 +105,58 @@ class Distance:
     mean: float
     deviation: float
 
+    @property
+    def what(self) -> tuple[Key, str, float, str]:
+        """The network, the images, and the layers that are fresh."""
+        return (self.model, self.seed, self.recipe), self.shift, self.severity, self.fresh
+
+
+def case_of(
+    model: str,
+    shift: Shift,
+    means: Sequence[int],
+    variances: Sequence[int] | None = None,
+    *,
+    images: int = 0,
+    prior: int = 0,
+    fixed: str = "",
+    change: str = "",
+    changed: Sequence[int] = (),
+    split: str = "test",
+) -> Case:
+    """Return the case in which these layers are fresh: both moments of ``means`` if alone.
+
+    What is not said is as in training: fresh statistics are those of 100 images for bn, else of
+    each image; fixed are the running averages of bn, else those of clean images.
+    """
+    usual, stale = (MANY, "running") if model == "bn" else (1, "clean")
+    variances = means if variances is None else variances
+    return Case(
+        model=model,
+        split=split,
+        shift=shift[0],
+        severity=shift[1],
+        fixed=fixed or stale,
+        means=_write(means),
+        variances=_write(variances),
+        images=(images or usual) if means or variances else 0,
+        prior=prior,
+        change=change,
+        changed=_write(changed),
+    )
+
 
 def list_cases(model: str, count: int, prior: int) -> list[Case]:
-    """Return all cases of ``model`` whose networks have ``count`` normalizations.
+    """Return all cases of ``model``, whose networks have ``count`` normalizations.
 
-    ``prior`` is what fixed statistics count where they are blended with those of a few images.
+    ``prior`` is what fixed statistics count as where they are mixed with those of a few images.
     """
     layers = list(range(1, count + 1))
     cases = [case for shift in SHIFTS for case in _list_on(model, shift, layers)]
     if model != "bn":
         return cases
     return cases + [
-        Case.of(model, shift, layers, images=images, prior=weight)
+        case_of(model, shift, layers, images=images, prior=weight)
         for shift in BLENDED_SHIFTS
         for images in BLENDED_IMAGES
         for weight in (0, prior)
@@ -154,29 +164,41 @@ def list_cases(model: str, count: int, prior: int) -> list[Case]:
 
 
 def list_choice(count: int) -> list[Case]:
-    """Return the cases of bn, on training images, by which ``prior`` is chosen."""
+    """Return the cases of bn, on training images, by which one of ``PRIORS`` is chosen."""
     return [
-        Case.of("bn", shift, range(1, count + 1), images=images, prior=prior, split="train")
+        case_of("bn", shift, range(1, count + 1), images=images, prior=prior, split="train")
         for shift in BLENDED_SHIFTS
         for images in BLENDED_IMAGES[::2]
         for prior in PRIORS
     ]
 
 
+def list_compared(model: str, count: int, shifts: Iterable[Shift]) -> list[Case]:
+    """Return the cases in which statistics are compared with those of clean training images.
+
+    As trained on all ``shifts``; on a few also with all layers fixed and with all fresh.
+    """
+    layers = list(range(1, count + 1))
+    as_trained = [] if model == "bn" else layers
+    cases = [case_of(model, shift, as_trained) for shift in shifts]
+    cases += [case_of(model, shift, fresh) for shift in SHIFTS for fresh in ([], layers)]
+    return list(dict.fromkeys(cases))
+
+
 def _list_on(model: str, shift: Shift, layers: list[int]) -> list[Case]:
     """Return the cases on one set of images: which layers are fresh, and what changes."""
     first, others, none = layers[:1], layers[1:], layers[:0]
-    case = partial(Case.of, model, shift)
-    if model == "bn":  # fixed as trained: what cures?
-        fresh = [none, *([x] for x in layers), layers[:2], layers[:3], others, layers]
+    case = partial(case_of, model, shift)
+    if model == "bn":  # fixed as trained: what cures it?
+        fresh = [none, *([layer] for layer in layers), layers[:2], layers[:3], others, layers]
         cases = [case(some) for some in fresh]
         cases += [case(some, none) for some in (first, layers)]
         cases += [case(none, some) for some in (first, layers)]
         cases += [case(some, images=1) for some in (first, layers[:2])]
         cases += [case(none, fixed="clean"), case(none, change="align all", changed=others)]
-    else:  # fresh as trained: what breaks, and what of bn would mend that?
-        fresh = [layers, *([x for x in layers if x != y] for y in layers), first, none]
-        cases = [case(some) for some in fresh]
+    else:  # fresh as trained: what breaks it, and what that bn has would mend it?
+        frozen = [none, *([layer] for layer in layers), others, layers]
+        cases = [case([x for x in layers if x not in some]) for some in frozen]
         cases += [case(others, change=x, changed=others) for x in ("align channels", "align all")]
         cases += [case(layers, change="align channels", changed=layers)]
     if shift == NOISE:
@@ -203,12 +225,12 @@ def read_distances(path: Path = DISTANCES_PATH) -> list[Distance]:
     return _read_table(path, TypeAdapter(list[Distance]))
 
 
-def write_causes(rows: Iterable[Row | Distance], path: Path = PATH) -> None:
-    """Write ``rows`` in an order that does not depend on who computed what when."""
-    write_rows(path, [asdict(row) for row in sorted(rows, key=lambda row: row.key)])
-
-
 R = TypeVar("R", Row, Distance)
+
+
+def write_table(path: Path, rows: Iterable[R]) -> None:
+    """Write ``rows`` in an order that does not depend on which was there first."""
+    write_rows(path, sorted(map(vars, rows), key=lambda row: tuple(row.values())))
 
 
 def _read_table(path: Path, kind: TypeAdapter[list[R]]) -> list[R]:
@@ -222,7 +244,7 @@ def _read_table(path: Path, kind: TypeAdapter[list[R]]) -> list[R]:
     return check(kind, lines, path, "a record of interventions", remedy)
 
 
-def _write(layers: Iterable[int]) -> str:
+def _write(layers: Sequence[int]) -> str:
     return " ".join(map(str, layers))
 
 

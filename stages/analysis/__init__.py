@@ -1,0 +1,1 @@
+"""Judges: what the numbers show. Values in, values out, no text."""
