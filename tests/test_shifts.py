@@ -12,6 +12,7 @@ from stages.core.dataset import Dataset, Split, to_floats
 from stages.core.errors import PipelineError
 from stages.core.params import MODELS, Params, ShiftParams
 from stages.evaluation import shifts
+from stages.evaluation.interventions import with_batch_statistics
 from stages.evaluation.shifted_images import SHIFTS, shift_images
 from stages.evaluation.shifts import (
     Case,
@@ -19,7 +20,6 @@ from stages.evaluation.shifts import (
     predict_shifts,
     read_shifts,
     score_shifts,
-    with_batch_statistics,
     write_shifts,
 )
 from stages.model.scoring import compute_logits, score

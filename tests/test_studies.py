@@ -13,17 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from torch.optim.swa_utils import update_bn
 
-from stages.core.dataset import Dataset, Split, to_floats
 from stages.core.errors import ParamsError, PipelineError
 from stages.core.files import read_tensors, write_tensors
 from stages.core.params import Params, load_params
 from stages.core.recipe import Recipe
-from stages.evaluation.readings import with_batch_statistics, with_recomputed_statistics
 from stages.evaluation.shifts import Row as ShiftRow
 from stages.model.history import write_rows as write_history_rows
-from stages.model.scoring import compute_logits
 from stages.records.declaration import Study, read_studies
 from stages.records.networks import add_networks, networks_path, read_networks
 from stages.records.plan import list_trainings, plan
@@ -486,21 +482,3 @@ def test_networks_are_kept_as_they_were(tmp_path: Path) -> None:
         write_tensors(networks_path(study), {"bn.0.ra.x": torch.zeros(1)}, {})
         with pytest.raises(PipelineError, match=r"holds 'bn\.0\.ra\.x', not MODEL/SEED/RECIPE"):
             read_networks(study)
-
-
-def test_readings_are_those_of_torch(small_dataset: Dataset) -> None:
-    """Recomputed statistics against update_bn, those of the batch against training mode."""
-    torch.manual_seed(0)
-    network = build("batch")
-    pixels, split = small_dataset.pixels, small_dataset.train
-    batches = [pixels.standardize(to_floats(images)) for images in split.images.split(100)]
-    by_batch = with_batch_statistics(network)
-    recomputed = with_recomputed_statistics(network, split, pixels, torch.device("cpu"))
-    first = Split("test", split.images[:100], split.labels[:100])
-    logits = compute_logits(by_batch, first, pixels, torch.device("cpu"))
-    assert float(network.block1.norm.running_mean.abs().max()) == 0  # as it was
-    update_bn(batches, network)
-    for name, tensor in network.state_dict().items():
-        torch.testing.assert_close(recomputed.state_dict()[name], tensor)
-    with torch.no_grad():
-        torch.testing.assert_close(network.train()(batches[0]), logits)

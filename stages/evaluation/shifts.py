@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from pydantic import TypeAdapter
 from torch import nn
 
@@ -24,6 +23,7 @@ from stages.core.errors import PipelineError
 from stages.core.files import check_tensor, read_bytes, read_tensors, write_tensors
 from stages.core.params import MODELS, ShiftParams
 from stages.evaluation.checking import Fraction, check
+from stages.evaluation.interventions import with_batch_statistics
 from stages.evaluation.shifted_images import SHIFTS, shift_images
 from stages.model.history import write_rows
 from stages.model.scoring import compute_logits
@@ -164,35 +164,6 @@ def _laid_out(network: nn.Module) -> nn.Module:
         lambda _, inputs, output: output.contiguous()
     )
     return network
-
-
-def with_batch_statistics(network: nn.Module, batch_size: int) -> nn.Module:
-    """Return a copy of ``network`` that normalizes batches by their own statistics.
-
-    It takes ``batch_size`` images at a time, at the end fewer, and needs no running statistics.
-    """
-    network = copy.deepcopy(network)
-    for name, layer in list(network.named_modules()):
-        if isinstance(layer, nn.BatchNorm2d):
-            network.set_submodule(name, _BatchStatistics(layer, batch_size))
-    return network
-
-
-class _BatchStatistics(nn.Module):
-    """A batch normalization by the mean and the (biased) variance of the images at hand."""
-
-    def __init__(self, layer: nn.BatchNorm2d, batch_size: int) -> None:
-        super().__init__()
-        self.weight, self.bias, self.eps = layer.weight, layer.bias, layer.eps
-        self.batch_size = batch_size
-
-    def forward(self, activations: torch.Tensor) -> torch.Tensor:
-        """Normalize, scale and shift ``activations`` [N, channels, H, W]."""
-        parts = [
-            F.batch_norm(part, None, None, self.weight, self.bias, training=True, eps=self.eps)
-            for part in activations.split(self.batch_size)
-        ]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def write_shifts(predicted: Mapping[Case, torch.Tensor], labels: torch.Tensor) -> None:

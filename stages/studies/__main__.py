@@ -25,7 +25,7 @@ from stages.records.results import collect, did_diverge, done_rows
 from stages.records.shifted import add_shifted, scored_keys
 from stages.records.summary import summarize
 from stages.studies import local
-from stages.studies.job import Job, Trained
+from stages.studies.job import Job, Trained, run_job
 from stages.studies.local import Finished
 from stages.studies.progress import Progress
 
@@ -57,7 +57,10 @@ def main(name: str | None, num_seeds: int | None, cluster: str | None) -> None:
     jobs = [Job(i, x.recipe, study.scores_test, shifts) for i, x in enumerate(todo)]
     failures = []
     on_interrupt(signal.default_int_handler)  # as an exception, so that the workers are ended
-    with closing(_run(jobs, cluster)) as finished, closing(Progress(len(jobs))) as progress:
+    with (
+        closing(_run(jobs, cluster)) as finished,
+        closing(Progress(len(jobs), "trainings")) as progress,
+    ):
         for ended, running in finished:
             results = [(todo[job.number].row, result) for job, result in ended]
             _record(study, params, results)
@@ -81,10 +84,10 @@ def _choose(name: str | None, num_seeds: int | None) -> Study:
     return study if num_seeds is None else study.model_copy(update={"seeds": num_seeds})
 
 
-def _run(jobs: list[Job], cluster: str | None) -> Finished:
+def _run(jobs: list[Job], cluster: str | None) -> Finished[Job, Trained]:
     if cluster is None:
         widest = max((job.recipe.train for job in jobs), key=lambda x: x.threads, default=None)
-        return local.run_jobs(jobs, count_workers(widest, len(jobs)) if widest else 1)
+        return local.run_jobs(run_job, jobs, count_workers(widest, len(jobs)) if widest else 1)
     if not find_spec("ray"):
         raise PipelineError("Ray is not installed; run `pip install -r requirements-ray.txt`")
     from stages.studies import ray_cluster

@@ -12,7 +12,7 @@ from stages.core.machine import describe_type, set_up_machine
 from stages.core.params import DataParams, ShiftParams
 from stages.core.process import memory_errors_named
 from stages.core.recipe import TRAINING_VERSION, Recipe
-from stages.evaluation.readings import with_batch_statistics, with_recomputed_statistics
+from stages.evaluation.interventions import freeze, with_batch_statistics
 from stages.evaluation.shifts import Row as ShiftRow
 from stages.evaluation.shifts import score_shifts
 from stages.model.scoring import Score, compute_logits, score
@@ -81,7 +81,7 @@ def _train(job: Job) -> Trained:
     accuracies = {name: of_split.accuracy for name, of_split in scores.items()}
     accuracies["train"] = measure(network, dataset.train).accuracy
     if job.recipe.normalization == "batch":
-        recomputed = with_recomputed_statistics(network, dataset.train, dataset.pixels, device)
+        recomputed = freeze(network, dataset.train, dataset.pixels, device)
         accuracies["recomputed"] = measure(recomputed, last).accuracy
         accuracies["batch"] = measure(with_batch_statistics(network), last).accuracy
     results = {

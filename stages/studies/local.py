@@ -1,23 +1,25 @@
-"""The trainings of a study on this machine, as many at once as its cores have room for."""
+"""Jobs, such as the trainings of a study, side by side in processes of this machine."""
 
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import active_children, get_context
+from typing import TypeVar
 
 from stages.core.errors import PipelineError
 from stages.core.process import end_with, interrupts_held
-from stages.studies.job import Job, Trained, run_job
 
-Ended = list[tuple[Job, Trained | PipelineError]]
-Finished = Generator[tuple[Ended, int], None, None]
+J = TypeVar("J")
+T = TypeVar("T")
+Ended = list[tuple[J, T | PipelineError]]
+Finished = Generator[tuple[Ended[J, T], int], None, None]
 
 
-def run_jobs(jobs: list[Job], workers: int) -> Finished:
-    """Run ``jobs``, ``workers`` at once.
+def run_jobs(run: Callable[[J], T], jobs: list[J], workers: int) -> Finished[J, T]:
+    """Run ``run`` on each of ``jobs``, ``workers`` at once.
 
     Yields each job with its results or its error as it ends, and how many others run. A job whose
     process is killed, as happens when memory runs out, is tried once more, alone.
@@ -25,20 +27,20 @@ def run_jobs(jobs: list[Job], workers: int) -> Finished:
     while jobs:
         done: set[int] = set()
         with suppress(BrokenProcessPool):  # something killed a worker: one of the first not done
-            for ended, running in _run_in_pool(jobs, workers):
-                done.update(job.number for job, _ in ended)
+            for ended, running in _run_in_pool(run, jobs, workers):
+                done.update(id(job) for job, _ in ended)
                 yield ended, running
-        jobs = [job for job in jobs if job.number not in done]
+        jobs = [job for job in jobs if id(job) not in done]
         suspects, jobs = jobs[:workers], jobs[workers:]
         for suspect in suspects:
             try:
-                yield from _run_in_pool([suspect], 1)
+                yield from _run_in_pool(run, [suspect], 1)
             except BrokenProcessPool:
                 yield [(suspect, PipelineError("killed; is there too little memory?"))], 0
 
 
-def _run_in_pool(jobs: list[Job], workers: int) -> Finished:
-    """Run ``jobs``, each in one of ``workers`` processes.
+def _run_in_pool(run: Callable[[J], T], jobs: list[J], workers: int) -> Finished[J, T]:
+    """Run ``run`` on each of ``jobs``, in one of ``workers`` processes.
 
     Raises:
         BrokenProcessPool: something killed a worker; the others are ended too.
@@ -55,7 +57,7 @@ def _run_in_pool(jobs: list[Job], workers: int) -> Finished:
     with ProcessPoolExecutor(workers, context, end_with, initargs=(os.getpid(),)) as pool:
         try:
             with interrupts_held(), _interrupts_blocked():
-                running = {pool.submit(run_job, job): job for job in jobs}
+                running = {pool.submit(run, job): job for job in jobs}
                 pool.submit(os.getpid)  # only now a pool notices the death of its last worker
             for left, future in zip(reversed(range(len(jobs))), as_completed(running), strict=True):
                 yield [(running[future], future.result())], min(workers, left)

@@ -1,4 +1,4 @@
-"""The progress of a study: a bar on a terminal, otherwise one line per training."""
+"""The progress of many jobs: a bar on a terminal, otherwise one line per job."""
 
 import sys
 import time
@@ -8,19 +8,19 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Shows how many of ``total`` trainings are done, run and failed, and the time left."""
+    """Shows how many of ``total`` jobs are done, run and failed, and the time left."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, unit: str) -> None:
         self._total, self._done = total, 0
         self._started_at = time.monotonic()
-        self._bar = tqdm(total=total, unit=" trainings", disable=not sys.stderr.isatty())
+        self._bar = tqdm(total=total, unit=f" {unit}", disable=not sys.stderr.isatty())
 
     def close(self) -> None:
         """Leave the bar as it is."""
         self._bar.close()
 
-    def end(self, training: str, running: int, failed: int) -> None:
-        """Count the ``training`` of that name as done; others run now, or have failed."""
+    def end(self, job: str, running: int, failed: int) -> None:
+        """Count the ``job`` of that name as done; others run now, or have failed."""
         self._done += 1
         state = f"{running} running, {failed} failed"
         if not self._bar.disable:
@@ -29,4 +29,4 @@ class Progress:
             return
         seconds = (time.monotonic() - self._started_at) / self._done * (self._total - self._done)
         left = timedelta(seconds=round(seconds))
-        print(f"{self._done} of {self._total} done, {state}, {left} left: {training}", flush=True)
+        print(f"{self._done} of {self._total} done, {state}, {left} left: {job}", flush=True)

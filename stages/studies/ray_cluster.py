@@ -27,7 +27,7 @@ _GPU_SHARE = 0.25  # of a GPU, for the networks are small
 _TRIES = 4
 
 
-def run_jobs(jobs: Sequence[Job], address: str) -> Finished:
+def run_jobs(jobs: Sequence[Job], address: str) -> Finished[Job, Trained]:
     """Run ``jobs`` on the cluster at ``address``: "auto" for one that this machine is in.
 
     Yields those that have ended, with their results or errors, and how many others run.

@@ -24,7 +24,7 @@ from stages.records.record import merge, read_rows, write_rows
 from stages.records.results import collect
 from stages.records.summary import summarize
 from stages.studies import local, ray_cluster
-from stages.studies.job import Job
+from stages.studies.job import Job, run_job
 from tests.benchmarks.timing import ROOT, time_call
 
 STUDY = "minute"
@@ -42,7 +42,7 @@ def main() -> None:
     with _cluster(workers) as address:
         for _ in range(ROUNDS):
             ways = {
-                "here": lambda: local.run_jobs(jobs, workers),
+                "here": lambda: local.run_jobs(run_job, jobs, workers),
                 "on Ray": lambda: ray_cluster.run_jobs(jobs, address),
             }
             for way, start in ways.items():

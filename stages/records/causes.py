@@ -1,0 +1,252 @@
+"""The record of interventions in kept networks: what is tried, and what it did to the accuracy.
+
+reports/studies/causes.csv has a row for each network, set of images and intervention;
+causes-distance.csv one for each network, set of images and layer: how far the statistics of the
+channels before that layer lie from those of clean training images.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from stages.core.errors import PipelineError
+from stages.core.files import read_bytes
+from stages.evaluation.checking import Fraction, check
+from stages.evaluation.interventions import FIXED, MANY, Intervention, Source, Treatment
+from stages.model.history import write_rows
+from stages.records.declaration import RECORDS
+from stages.records.record import Key
+
+PATH, DISTANCES_PATH = RECORDS / "causes.csv", RECORDS / "causes-distance.csv"
+
+Shift = tuple[str, float]  # of the images, and its severity
+CLEAN, CONTRAST, BRIGHTNESS = ("none", 0.0), ("contrast", 0.1), ("brightness", 0.6)
+NOISE, BLUR = ("noise", 0.3), ("blur", 2.0)
+SHIFTS: tuple[Shift, ...] = CLEAN, CONTRAST, BRIGHTNESS, NOISE, BLUR
+BLENDED_SHIFTS: tuple[Shift, ...] = CONTRAST, BRIGHTNESS, NOISE
+BLENDED_IMAGES = 1, 2, 4, 8, 16, 32, 64
+PRIORS = 1, 2, 4, 8, 16, 32, 64, 128, 256  # of which one is chosen
+
+
+@dataclass(frozen=True)
+class Case:
+    """One intervention in a network of ``model``, on one set of images.
+
+    Layers are counted from 1 on and written as "1 2 3".
+    """
+
+    model: str  # bn, gn or ln
+    split: str  # test, or train: the images to choose by
+    shift: str
+    severity: float
+    fixed: str  # what is fixed: "running" averages of the training, or those of "clean" images
+    means: str  # the layers whose means are fresh, not fixed
+    variances: str
+    images: int  # fresh statistics are of so many images at a time; 0 where none are fresh
+    prior: int  # the fixed ones, mixed in, count as those of so many images
+    change: str  # of the inputs of some layers, one of interventions.CHANGES, or ""
+    changed: str  # the inputs of these layers
+
+    def treat(self, count: int) -> Intervention:
+        """Return what each of the ``count`` layers of a network does."""
+        means, variances, changed = map(_read, (self.means, self.variances, self.changed))
+        fresh = Source(self.images, self.prior)
+        return tuple(
+            Treatment(
+                fresh if layer in means else FIXED,
+                fresh if layer in variances else FIXED,
+                self.change if layer in changed else "",
+            )
+            for layer in range(1, count + 1)
+        )
+
+
+@dataclass(frozen=True)
+class Row(Case):
+    """A row of causes.csv."""
+
+    seed: int
+    recipe: str
+    accuracy: Fraction
+
+    @property
+    def case(self) -> Case:
+        """The intervention."""
+        return Case(**{field.name: getattr(self, field.name) for field in fields(Case)})
+
+    @property
+    def what(self) -> tuple[Key, Case]:
+        """The network and the intervention."""
+        return (self.model, self.seed, self.recipe), self.case
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A row of causes-distance.csv: the statistics of the channels before one layer.
+
+    ``mean`` and ``deviation`` are how far those of a channel lie from its own on clean training
+    images, in units of its deviation there: the root mean square over the channels. The sum of
+    both squares is that of the normalized Wasserstein distance of Schneider et al. 2020.
+    """
+
+    model: str
+    seed: int
+    recipe: str
+    shift: str
+    severity: float
+    fresh: str  # the layers that normalize by fresh statistics
+    layer: int
+    mean: float
+    deviation: float
+
+    @property
+    def what(self) -> tuple[Key, str, float, str]:
+        """The network, the images, and the layers that are fresh."""
+        return (self.model, self.seed, self.recipe), self.shift, self.severity, self.fresh
+
+
+def case_of(
+    model: str,
+    shift: Shift,
+    means: Sequence[int],
+    variances: Sequence[int] | None = None,
+    *,
+    images: int = 0,
+    prior: int = 0,
+    fixed: str = "",
+    change: str = "",
+    changed: Sequence[int] = (),
+    split: str = "test",
+) -> Case:
+    """Return the case in which these layers are fresh: both moments of ``means`` if alone.
+
+    What is not said is as in training: fresh statistics are those of 100 images for bn, else of
+    each image; fixed are the running averages of bn, else those of clean images.
+    """
+    usual, stale = (MANY, "running") if model == "bn" else (1, "clean")
+    variances = means if variances is None else variances
+    return Case(
+        model=model,
+        split=split,
+        shift=shift[0],
+        severity=shift[1],
+        fixed=fixed or stale,
+        means=_write(means),
+        variances=_write(variances),
+        images=(images or usual) if means or variances else 0,
+        prior=prior,
+        change=change,
+        changed=_write(changed),
+    )
+
+
+def list_cases(model: str, count: int, prior: int) -> list[Case]:
+    """Return all cases of ``model``, whose networks have ``count`` normalizations.
+
+    ``prior`` is what fixed statistics count as where they are mixed with those of a few images.
+    """
+    layers = list(range(1, count + 1))
+    cases = [case for shift in SHIFTS for case in _list_on(model, shift, layers)]
+    if model != "bn":
+        return cases
+    return cases + [
+        case_of(model, shift, layers, images=images, prior=weight)
+        for shift in BLENDED_SHIFTS
+        for images in BLENDED_IMAGES
+        for weight in (0, prior)
+    ]
+
+
+def list_choice(count: int) -> list[Case]:
+    """Return the cases of bn, on training images, by which one of ``PRIORS`` is chosen."""
+    return [
+        case_of("bn", shift, range(1, count + 1), images=images, prior=prior, split="train")
+        for shift in BLENDED_SHIFTS
+        for images in BLENDED_IMAGES[::2]
+        for prior in PRIORS
+    ]
+
+
+def list_compared(model: str, count: int, shifts: Iterable[Shift]) -> list[Case]:
+    """Return the cases in which statistics are compared with those of clean training images.
+
+    As trained on all ``shifts``; on a few also with all layers fixed and with all fresh.
+    """
+    layers = list(range(1, count + 1))
+    as_trained = [] if model == "bn" else layers
+    cases = [case_of(model, shift, as_trained) for shift in shifts]
+    cases += [case_of(model, shift, fresh) for shift in SHIFTS for fresh in ([], layers)]
+    return list(dict.fromkeys(cases))
+
+
+def _list_on(model: str, shift: Shift, layers: list[int]) -> list[Case]:
+    """Return the cases on one set of images: which layers are fresh, and what changes."""
+    first, others, none = layers[:1], layers[1:], layers[:0]
+    case = partial(case_of, model, shift)
+    if model == "bn":  # fixed as trained: what cures it?
+        fresh = [none, *([layer] for layer in layers), layers[:2], layers[:3], others, layers]
+        cases = [case(some) for some in fresh]
+        cases += [case(some, none) for some in (first, layers)]
+        cases += [case(none, some) for some in (first, layers)]
+        cases += [case(some, images=1) for some in (first, layers[:2])]
+        cases += [case(none, fixed="clean"), case(none, change="align all", changed=others)]
+    else:  # fresh as trained: what breaks it, and what that bn has would mend it?
+        frozen = [none, *([layer] for layer in layers), others, layers]
+        cases = [case([x for x in layers if x not in some]) for some in frozen]
+        cases += [case(others, change=x, changed=others) for x in ("align channels", "align all")]
+        cases += [case(layers, change="align channels", changed=layers)]
+    if shift == NOISE:
+        cases += [
+            case(none, change=change, changed=some)
+            for some in (first, layers)
+            for change in ("no offsets", "half offsets")
+        ]
+        cases += [case(none, change="double offsets", changed=first)]
+    return cases
+
+
+def read_causes(path: Path = PATH) -> list[Row]:
+    """Read causes.csv; no rows if there is no file.
+
+    Raises:
+        PipelineError: it is not such a record.
+    """
+    return _read_table(path, TypeAdapter(list[Row]))
+
+
+def read_distances(path: Path = DISTANCES_PATH) -> list[Distance]:
+    """Read causes-distance.csv, likewise."""
+    return _read_table(path, TypeAdapter(list[Distance]))
+
+
+R = TypeVar("R", Row, Distance)
+
+
+def write_table(path: Path, rows: Iterable[R]) -> None:
+    """Write ``rows`` in an order that does not depend on which was there first."""
+    write_rows(path, sorted(map(vars, rows), key=lambda row: tuple(row.values())))
+
+
+def _read_table(path: Path, kind: TypeAdapter[list[R]]) -> list[R]:
+    if not path.exists():
+        return []
+    remedy = f"restore it with `git checkout {path}`"
+    try:
+        lines = list(csv.DictReader(io.StringIO(read_bytes(path, remedy).decode()), strict=True))
+    except (ValueError, csv.Error) as error:
+        raise PipelineError(f"{path} is not a CSV file ({error}); {remedy}") from None
+    return check(kind, lines, path, "a record of interventions", remedy)
+
+
+def _write(layers: Sequence[int]) -> str:
+    return " ".join(map(str, layers))
+
+
+def _read(layers: str) -> list[int]:
+    return list(map(int, layers.split()))
