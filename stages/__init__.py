@@ -43,7 +43,8 @@ def _choose_kernels() -> None:
 _choose_kernels()
 os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # the only way to the same bits on every run
 # Threads that wait for one another sleep: spinning, they would take the core the last one needs.
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+# In small letters, as OpenMP compares it: in a Turkish locale the small letter of I is not i.
+os.environ["OMP_WAIT_POLICY"] = "passive"
 
 if sys.argv[0] == "-m":  # Python is about to run a stage: be ready before its slow imports
     if missing := [name for name in ("filelock", "pydantic", "torch") if not find_spec(name)]:

@@ -1,15 +1,25 @@
 """What one person trained, another fetches: two clones and a remote that they share."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
+
+# What the README has everyone do once another has trained.
+(ROW,) = re.findall(r"(?m)^\| `git push`, `dvc push` \| (.*) \|$", (ROOT / "README.md").read_text())
+COMMANDS = [command.split() for command in re.findall("`(.*?)`", ROW)]
 
 
 def _ran(output: str) -> list[str]:
     return re.findall(r"Running stage '([\w-]+)'", output)
+
+
+def _bring_up_to_date(project: Project) -> list[str]:
+    """Do what the README says; return the stages that ran."""
+    return _ran("".join(project.run(*command) for command in COMMANDS))
 
 
 def _make_team(
@@ -41,10 +51,21 @@ def clones(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 def test_the_second_trains_nothing(clones: tuple[Project, Project]) -> None:
     first, second = clones
-    assert _ran(second.run("dvc", "repro", "--pull")) == ["prepare-data"]
+    assert _bring_up_to_date(second) == ["prepare-data"]
     assert second.outputs() == first.outputs()
     assert second.run("git", "status", "--porcelain") == ""
     assert _ran(second.run("dvc", "repro")) == []
+
+
+def test_removed_folders_come_back_though_the_remote_lacks_them(
+    clones: tuple[Project, Project],
+) -> None:
+    first, second = clones
+    for folder in ("data/prepared", "reports/metrics", "models"):
+        shutil.rmtree(second.folder / folder)
+    second.run("git", "checkout", "models/.gitignore")
+    assert _bring_up_to_date(second) == ["prepare-data", "evaluate"]
+    assert second.outputs() == first.outputs()
 
 
 def test_an_experiment_that_was_pushed_trains_nothing_either(
@@ -79,7 +100,7 @@ def test_the_second_trains_nothing_over_s3(
         address = "http://{}:{}".format(*server.get_host_and_port())
         boto3.client("s3", endpoint_url=address).create_bucket(Bucket="bucket")
         first, second = _make_team(finished, tmp_path, "s3://bucket/folder", endpointurl=address)
-        assert _ran(second.run("dvc", "repro", "--pull")) == ["prepare-data"]
+        assert _bring_up_to_date(second) == ["prepare-data"]
         assert second.outputs() == first.outputs()
     finally:
         server.stop()
