@@ -2,6 +2,7 @@
 
 import bisect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,3 +162,16 @@ def count_needed_images(
     z_level, z_power = norm.ppf(1 - LEVEL / num_tests / 2), norm.ppf(POWER)
     root = z_level * math.sqrt(discordant) + z_power * math.sqrt(discordant - difference**2)
     return math.ceil((root / difference) ** 2)
+
+
+def ratio_interval(
+    numerators: Sequence[float], denominators: Sequence[float], num_draws: int = 10_000
+) -> Interval:
+    """Return the 95 % interval of the ratio of two means, of values that belong together in pairs.
+
+    By the percentiles of a bootstrap over the pairs (Efron and Tibshirani 1993, chapter 13).
+    """
+    pairs = np.array([numerators, denominators])
+    draws = np.random.default_rng(0).integers(pairs.shape[1], size=(num_draws, pairs.shape[1]))
+    ratios = np.divide(*pairs[:, draws].mean(axis=2))
+    return Interval(*map(float, np.quantile(ratios, [LEVEL / 2, 1 - LEVEL / 2])))

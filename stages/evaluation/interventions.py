@@ -97,7 +97,7 @@ class ExplicitNorm(nn.Module):
                 F.batch_norm(part, None, None, self.weight, self.bias, True, eps=self.eps)
                 for part in activations.split(sources[0].images)
             ]
-            return torch.cat(parts)
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
         fixed = self.mean[None], self.variance[None]
         fresh = {0: fixed}
         if sources != (FIXED, FIXED):

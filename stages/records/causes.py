@@ -74,6 +74,8 @@ class Row(Case):
     seed: int
     recipe: str
     accuracy: Fraction
+    answer: int  # the digit that the network reads most often
+    answered: Fraction  # in so many of the images
 
     @property
     def case(self) -> Case:
@@ -152,7 +154,7 @@ def list_cases(model: str, count: int, prior: int) -> list[Case]:
     ``prior`` is what fixed statistics count as where they are mixed with those of a few images.
     """
     layers = list(range(1, count + 1))
-    cases = [case for shift in SHIFTS for case in _list_on(model, shift, layers)]
+    cases = [case for shift in SHIFTS for case in list_on(model, shift, layers)]
     if model != "bn":
         return cases
     return cases + [
@@ -185,7 +187,7 @@ def list_compared(model: str, count: int, shifts: Iterable[Shift]) -> list[Case]
     return list(dict.fromkeys(cases))
 
 
-def _list_on(model: str, shift: Shift, layers: list[int]) -> list[Case]:
+def list_on(model: str, shift: Shift, layers: list[int]) -> list[Case]:
     """Return the cases on one set of images: which layers are fresh, and what changes."""
     first, others, none = layers[:1], layers[1:], layers[:0]
     case = partial(case_of, model, shift)

@@ -172,12 +172,24 @@ def intervene(job: Job) -> list[Row]:
         network = _prepare(job.recipe, job.weights, fixed)
         cases = [case for case in job.cases if case.fixed == fixed]
         treatments = [case.treat(len(list_layers(network))) for case in cases]
-        right = predict(network, treatments, images, pixels, CPU) == labels
+        predicted = predict(network, treatments, images, pixels, CPU)
         rows += [
-            Row(**vars(case), seed=job.key[1], recipe=job.key[2], accuracy=round(float(share), 6))
-            for case, share in zip(cases, right.double().mean(dim=1), strict=True)
+            _to_row(case, job.key, digits, labels)
+            for case, digits in zip(cases, predicted, strict=True)
         ]
     return rows
+
+
+def _to_row(case: Case, key: Key, digits: torch.Tensor, labels: torch.Tensor) -> Row:
+    answered = digits.bincount().double() / len(digits)
+    return Row(
+        **vars(case),
+        seed=key[1],
+        recipe=key[2],
+        accuracy=round(float((digits == labels).double().mean()), 6),
+        answer=int(answered.argmax()),
+        answered=round(float(answered.max()), 6),
+    )
 
 
 def compare(job: Job) -> list[Distance]:
