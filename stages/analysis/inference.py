@@ -135,13 +135,19 @@ def count_needed_seeds(differences: list[float], num_tests: int) -> int | None:
     mean, deviation = abs(np.mean(differences)), np.std(differences, ddof=1)
     if mean == 0 or np.ptp(differences) == 0:
         return None
-    effect = mean / deviation
-    level = LEVEL / num_tests
+    return count_pairs(float(mean / deviation), LEVEL / num_tests)
+
+
+def count_pairs(effect: float, level: float) -> int:
+    """Return how many pairs show ``effect`` at ``level`` with a power of 80 %, by Student's test.
+
+    ``effect`` is a mean difference, above 0, in standard deviations of the differences.
+    """
     numbers = range(2, 10**9)
+    power = TTestPower().power
+    most = len(numbers) - 1
     return numbers[
-        bisect.bisect_left(
-            numbers, POWER, hi=len(numbers) - 1, key=lambda n: TTestPower().power(effect, n, level)
-        )
+        bisect.bisect_left(numbers, POWER, hi=most, key=lambda n: power(effect, n, level))
     ]
 
 
