@@ -75,7 +75,7 @@ def test_deps_hold_what_is_imported(stage: str, script: str) -> None:
 
 def test_it_is_short_and_as_dvc_writes_it(tmp_path: Path) -> None:
     text = (ROOT / "dvc.yaml").read_text()
-    assert len(text.splitlines()) <= 120
+    assert len(text.splitlines()) <= 130
     project = Project(tmp_path)
     parametrized = [name for name, stage in PIPELINE["stages"].items() if "${" in str(stage)]
     assert parametrized == ["prepare-data", "report"]  # DVC does not write these

@@ -1,34 +1,34 @@
 """Figures hold what they should: the data, the titles, the labels."""
 
 from collections.abc import Callable
+from statistics import mean, stdev
 
 import pytest
 import torch
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
+from scipy.stats import t
 
-from stages.core.dataset import Split
-from stages.core.params import MODELS
-from stages.model.history import Epoch
-from stages.model.normalization import Normalization
-from stages.model.scoring import Score
-from stages.reporting.figures import curves
-from stages.reporting.figures.mistakes import (
-    draw_class_accuracies,
-    draw_confusions,
-    draw_errors,
-)
-from stages.reporting.figures.style import COLOURS, render_png
-from stages.reporting.figures.worked_example import draw_worked_example
-from stages.reporting.mistakes import (
+from stages.analysis.mistakes import (
     count_confusions,
     find_mistakes,
     find_overlaps,
     read_off,
 )
+from stages.analysis.studies import ask
+from stages.analysis.worked_example import find_shared_statistics, read_example
+from stages.core.dataset import Split
+from stages.core.params import MODELS, Params
+from stages.model.history import Epoch
+from stages.model.normalization import Normalization
+from stages.model.scoring import Score
+from stages.reporting.figures.curves import draw_average, draw_course
+from stages.reporting.figures.mistakes import draw_confusions, draw_errors
+from stages.reporting.figures.studies import draw_answer
+from stages.reporting.figures.style import COLOURS, render_png
+from stages.reporting.figures.worked_example import draw_worked_example
 from stages.reporting.words import WORDS
-from stages.reporting.worked_example import find_shared_statistics, read_example
 from tests.conftest import ROOT
+from tests.made_up import collect_made_up, score
 
 
 @pytest.fixture(params=["test", "validation"])
@@ -50,23 +50,15 @@ def histories(request: pytest.FixtureRequest) -> dict[str, list[Epoch]]:
     }
 
 
-@pytest.mark.parametrize(
-    ("draw", "split", "quantity", "best_of"),
-    [
-        (curves.draw_followed_loss, "followed", "loss", min),
-        (curves.draw_followed_accuracy, "followed", "accuracy", max),
-        (curves.draw_training_loss, "train", "loss", min),
-        (curves.draw_training_accuracy, "train", "accuracy", max),
-    ],
-)
+@pytest.mark.parametrize("split", ["followed", "train"])
+@pytest.mark.parametrize(("quantity", "best_of"), [("loss", min), ("accuracy", max)])
 def test_curves(
-    draw: Callable[[curves.Histories], Figure],
     split: str,
     quantity: str,
     best_of: Callable[[list[float]], float],
     histories: dict[str, list[Epoch]],
 ) -> None:
-    axes = draw(histories).axes[0]
+    axes = draw_course(histories, split, quantity).axes[0]
     lines, stars = axes.lines[::2], axes.lines[1::2]
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     for (model, epochs), line, star, label in zip(
@@ -81,23 +73,18 @@ def test_curves(
         best = best_of(values)
         assert list(star.get_ydata()) == [best]
         assert list(star.get_xdata()) == [values.index(best) + 1]
-        assert label.startswith(f"{model}: best")
-        assert f"(epoch {values.index(best) + 1})" in label
         last = f"{values[-1]:.2%}" if quantity == "accuracy" else f"{values[-1]:.4f}"
-        assert label.endswith(f"last {last}")
-    assert axes.get_xlabel() == "epoch"
-    assert axes.get_ylabel()
-    assert quantity in axes.get_title(loc="left").lower()
+        assert label.startswith(f"{model}: best")
+        assert f"(epoch {values.index(best) + 1}), last {last}" in label
+    title = axes.get_title(loc="left")
     followed = histories["bn"][0].followed_split
-    assert axes.get_title(loc="left").startswith(
-        "Training" if split == "train" else followed.title()
-    )
+    assert title.startswith("Training" if split == "train" else followed.title())
     low, high = axes.get_ylim()
     assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 3
 
 
 def test_average_beside_the_weights(histories: dict[str, list[Epoch]]) -> None:
-    axes = curves.draw_average(histories).axes[0]
+    axes = draw_average(histories).axes[0]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     for i, (model, epochs) in enumerate(histories.items()):
         weights, average = axes.lines[2 * i : 2 * i + 2]
@@ -107,25 +94,19 @@ def test_average_beside_the_weights(histories: dict[str, list[Epoch]]) -> None:
         assert labels[2 * i : 2 * i + 2] == [f"{model}: the weights", f"{model}: their average"]
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        curves.draw_followed_loss,
-        curves.draw_followed_accuracy,
-        curves.draw_training_loss,
-        curves.draw_training_accuracy,
-        curves.draw_average,
-    ],
-)
-def test_curves_of_a_perfect_model(draw: Callable[[curves.Histories], Figure]) -> None:
+def test_curves_of_a_perfect_model() -> None:
     """All right, with a loss of 0, from the fifth epoch on: a few validation images can do that."""
     scores = [Score(0.5 / i**9, 1 - 0.1 / i) for i in range(1, 5)] + [Score(0.0, 1.0)] * 4
     epochs = [Epoch(i, 0.1, one, one, "validation", one) for i, one in enumerate(scores, start=1)]
-    figure = draw(dict.fromkeys(MODELS, epochs))
-    render_png(figure, 50)
-    axes = figure.axes[0]
-    low, high = axes.get_ylim()
-    assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 2
+    histories = dict.fromkeys(MODELS, epochs)
+    for figure in (
+        *(draw_course(histories, "train", quantity) for quantity in ("loss", "accuracy")),
+        draw_average(histories),
+    ):
+        render_png(figure, 50)
+        axes = figure.axes[0]
+        low, high = axes.get_ylim()
+        assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 2
 
 
 def _logits(split: Split, wrong: dict[int, tuple[int, float]]) -> torch.Tensor:
@@ -202,12 +183,7 @@ def test_figures_name_the_classes(test_split: Split) -> None:
     confusions = draw_confusions("ln", guesses, WORDS["fashion-mnist"]).axes[0]
     assert [text.get_text() for text in confusions.get_xticklabels()] == list(names)
     assert [text.get_text() for text in confusions.get_yticklabels()] == list(names)
-    accuracies = draw_class_accuracies(dict.fromkeys(MODELS, guesses), WORDS["fashion-mnist"]).axes[
-        0
-    ]
-    assert [text.get_text() for text in accuracies.get_xticklabels()] == list(names)
-    for axes in (confusions, accuracies):
-        assert axes.get_xlabel().endswith("fashion item")
+    assert confusions.get_xlabel().endswith("fashion item")
 
 
 @pytest.mark.parametrize(("normalization", "count"), [("batch", 4), ("group", 8), ("layer", 4)])
@@ -227,7 +203,7 @@ def test_worked_example(normalization: str, count: int) -> None:
 
 
 def test_same_figure_same_bytes(histories: dict[str, list[Epoch]]) -> None:
-    first, second = (render_png(curves.draw_followed_loss(histories), 72) for _ in range(2))
+    first, second = (render_png(draw_course(histories, "train", "loss"), 72) for _ in range(2))
     assert first == second
     assert b"Software" not in first
 
@@ -249,3 +225,41 @@ def test_overlaps_by_hand(test_split: Split) -> None:
     }
     assert next(iter(found)) == ("bn", "gn", "ln")
     assert len(found) == 7
+
+
+def test_figure_of_a_study(params: Params) -> None:
+    results = collect_made_up(params, score, vary={"models.bn.l1": [0, 0.1]})
+    (question,) = ask(results, margin=0.001)
+    (axes,) = draw_answer(question).axes
+    lines = {line.get_label(): line for line in axes.lines}
+    assert lines["bn"].get_ydata() == pytest.approx([0.0201, 0.9])
+    assert to_hex(lines["bn"].get_color()).upper() == COLOURS["bn"]
+    assert lines["gn (does not vary)"].get_ydata() == pytest.approx([0.0201, 0.0201])
+    crosses = [line for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert [line.get_ydata()[0] for line in crosses] == [pytest.approx(0.9)]
+    assert [text.get_text() for text in axes.texts] == ["guessing"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.1"]
+    assert axes.get_xlabel() == "l1"
+
+
+def test_figure_without_anything_that_varies(params: Params) -> None:
+    """Nothing differs by much, so the axis spans no less than a factor of three."""
+    (question,) = ask(collect_made_up(params, score, models=["bn", "none"]), margin=0.001)
+    (axes,) = draw_answer(question).axes
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["bn", "no\nnormalization"]
+    low, high = axes.get_ylim()
+    assert high / low == pytest.approx(3)
+
+
+def test_figure_holds_the_intervals(params: Params) -> None:
+    """Errors of 2, 3 and 6 %: the interval ends at 8.8 % by scipy, far above the mean."""
+    errors = [0.02, 0.03, 0.06]
+    result = collect_made_up(
+        params, lambda x: {"test_accuracy": f"{1 - errors[x.seed]:.4f}"}, models=["gn"]
+    )
+    (question,) = ask(result, margin=0.001)
+    (axes,) = draw_answer(question).axes
+    _, top = t.interval(0.95, df=2, loc=mean(errors), scale=stdev(errors) / 3**0.5)
+    assert max(max(line.get_ydata()) for line in axes.lines) == pytest.approx(top)
+    assert axes.get_ylim()[1] >= top

@@ -5,9 +5,9 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page
 
+from stages.analysis.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
 from stages.core.errors import PipelineError
 from stages.model.normalization import NORMALIZATIONS, Normalization
-from stages.reporting.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
 from tests.conftest import BROWSER, ROOT, Project
 
 EXAMPLE = ROOT / "data/worked_example.json"

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t, ttest_1samp
+from scipy.stats import norm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
 
 LEVEL = 0.05  # of each family of tests; intervals cover 1 - LEVEL
 POWER = 0.8  # of the number of seeds or images that would show a difference
@@ -52,14 +53,7 @@ def mean_interval(values: list[float], num_intervals: int) -> Interval | None:
     """
     if np.ptp(values) == 0:
         return None
-    return Interval(
-        *t.interval(
-            1 - LEVEL / num_intervals,
-            len(values) - 1,
-            loc=np.mean(values),
-            scale=np.std(values, ddof=1) / math.sqrt(len(values)),
-        )
-    )
+    return Interval(*map(float, DescrStatsW(values).tconfint_mean(LEVEL / num_intervals)))
 
 
 def p_of_disagreements(only_first: int, only_second: int) -> float:
@@ -78,7 +72,7 @@ def p_of_mean_difference(differences: list[float]) -> float:
     """
     if np.ptp(differences) == 0:
         return 1.0
-    return float(ttest_1samp(differences, 0).pvalue)
+    return float(DescrStatsW(differences).ttest_mean()[1])
 
 
 def p_of_equivalence(differences: list[float], margin: float) -> float:
@@ -89,9 +83,7 @@ def p_of_equivalence(differences: list[float], margin: float) -> float:
     """
     if np.ptp(differences) == 0:
         return 1.0
-    above = ttest_1samp(differences, -margin, alternative="greater").pvalue
-    below = ttest_1samp(differences, margin, alternative="less").pvalue
-    return float(max(above, below))
+    return float(DescrStatsW(differences).ttost_mean(-margin, margin)[0])
 
 
 def p_of_sign_flips(differences: list[float]) -> float:
@@ -135,13 +127,19 @@ def count_needed_seeds(differences: list[float], num_tests: int) -> int | None:
     mean, deviation = abs(np.mean(differences)), np.std(differences, ddof=1)
     if mean == 0 or np.ptp(differences) == 0:
         return None
-    effect = mean / deviation
-    level = LEVEL / num_tests
+    return count_pairs(float(mean / deviation), LEVEL / num_tests)
+
+
+def count_pairs(effect: float, level: float) -> int:
+    """Return how many pairs show ``effect`` at ``level`` with a power of 80 %, by Student's test.
+
+    ``effect`` is a mean difference, above 0, in standard deviations of the differences.
+    """
     numbers = range(2, 10**9)
+    power = TTestPower().power
+    most = len(numbers) - 1
     return numbers[
-        bisect.bisect_left(
-            numbers, POWER, hi=len(numbers) - 1, key=lambda n: TTestPower().power(effect, n, level)
-        )
+        bisect.bisect_left(numbers, POWER, hi=most, key=lambda n: power(effect, n, level))
     ]
 
 

@@ -12,12 +12,7 @@ from stages.evaluation.activations import BLOCKS
 from stages.model.normalization import NORMALIZATIONS, Normalization
 from stages.reporting.figures.activations import draw_activations, draw_running_statistics
 from stages.reporting.figures.curves import draw_average, draw_course
-from stages.reporting.figures.mistakes import (
-    draw_confusions,
-    draw_errors,
-    draw_overlaps,
-    draw_reliability,
-)
+from stages.reporting.figures.mistakes import draw_confusions, draw_errors, draw_overlaps
 from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.worked_example import draw_worked_example
@@ -93,8 +88,6 @@ def _errors(found: Findings) -> Iterator[Picture]:
     counts = ", ".join(f"{' and '.join(models)}: {len(x)}" for models, x in overlaps.items())
     text = f"Test images that exactly these models get wrong: {counts}"
     yield Picture("overlaps", draw_overlaps(overlaps), text)
-    text = "Share of right predictions against their mean confidence for bn, gn and ln"
-    yield Picture("reliability", draw_reliability(guesses), text)
 
 
 def _inside(found: Findings) -> Iterator[Picture]:

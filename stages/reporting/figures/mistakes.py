@@ -8,15 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from stages.analysis.inference import proportion_interval
-from stages.analysis.mistakes import SHOWN, Guesses, Mistake, bin_by_confidence, count_confusions
+from stages.analysis.mistakes import SHOWN, Guesses, Mistake, count_confusions
 from stages.core.dataset import Split
 from stages.core.params import MODELS
 from stages.reporting.figures.style import (
     COLOURS,
     GREY,
     GRID,
-    INK,
     MARKERS,
     NAMES,
     figure_style,
@@ -123,32 +121,3 @@ def draw_confusions(model: str, guesses: Guesses, words: Words) -> Figure:
 def _name_columns(axes: Axes, words: Words) -> None:
     long = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(range(10), words.classes, **(long if words.longest > 3 else {}))
-
-
-def draw_reliability(guesses: Mapping[str, Guesses]) -> Figure:
-    """Draw how often predictions of a confidence are right; on the diagonal it is calibrated."""
-    with figure_style():
-        figure, axes = subplots(5.4, 5.0)
-        axes.axline((0, 0), slope=1, color=INK, linewidth=0.8, linestyle="--")
-        for model, x in guesses.items():
-            bins = bin_by_confidence(x)
-            for one in bins:
-                interval = proportion_interval(one.right, one.total)
-                ends = [interval.low, interval.high]
-                axes.plot([one.confidence] * 2, ends, color=COLOURS[model], linewidth=1)
-            axes.plot(
-                [one.confidence for one in bins],
-                [one.right / one.total for one in bins],
-                color=COLOURS[model],
-                marker=MARKERS[model],
-                label=model,
-            )
-        axes.set(
-            title="Reliability: ten bins of confidence",
-            xlabel="mean confidence of the bin",
-            ylabel="share that is right, with 95 % intervals",
-            xlim=(0.2, 1.02),
-            ylim=(-0.02, 1.02),
-        )
-        axes.legend(loc="lower right")
-    return figure

@@ -29,8 +29,6 @@ from stages.reporting.words import call, name_axis
 _SPREAD = 0.2  # of the distance of two places: over it the series stand side by side
 _WIDE_SPREAD = 0.4  # the same where no lines lead from place to place
 _LEAST_RANGE = 3  # of the axis, highest / lowest, so that small differences look small
-_DASH = 4
-_LEGEND_LINE = 3.3  # in font sizes; long enough for two dashes
 _READINGS = {"bn-recomputed": ("--", "D"), BATCH: (":", "v")}
 
 _CROSS = {"color": INK, "marker": "x", "linestyle": "", "markersize": 8, "markeredgewidth": 1.5}
@@ -43,78 +41,50 @@ def draw_answer(question: Question) -> Figure:
     where trainings diverged; there, the spread of the others says nothing, and is left out.
     Below stands what others found, if the study says so.
     """
-    axis = name_axis(question)
+    axis, series, places = name_axis(question), question.series, question.places
     with figure_style():
         if question.published is None:
             figure, axes = subplots(6.4, 4.2)
         else:
             figure, (axes, below) = subplots(6.4, 6.6, rows=2)
-            _draw_published(below, question.published, question.places)
+            _draw_published(below, question.published, places)
         axes.set_yscale("log")
-        if axis:
-            _draw_lines(axes, question.series, question.places)
-        else:
-            _draw_models(axes, question.series)
-        _limit_errors(axes, question.series)
+        is_scale = bool(axis) and all(map(is_number, places))  # else nothing is between two places
+        spread = _SPREAD if is_scale else _WIDE_SPREAD
+        for number, one in enumerate(series):
+            beside = spread * (number - (len(series) - 1) / 2) / len(series)
+            at = [(i + beside if axis else number, i) for i in range(len(places))]
+            _draw_series(axes, one, [(x, i) for x, i in at if one.accuracy(i)], is_scale)
+        if any(cell.diverged for one in series for cell in one.cells):
+            axes.plot([], [], label="diverged", **_CROSS)
+        _name_places(axes, places if axis else [call(x.name).replace(" ", "\n") for x in series])
+        _limit_errors(axes, series)
         axes.set(
             title="Test error: mean over seeds, 95 % interval",
             xlabel=axis or "normalization",
             ylabel="error (% of the images), logarithmic",
         )
-        if handles := axes.get_legend_handles_labels()[0]:
-            # Not within the axes, where lines often cross them.
-            has_dashes = any(one.is_control for one in question.series)
-            figure.legend(
-                handles=handles,
-                handlelength=_LEGEND_LINE if has_dashes else None,
-                loc="outside upper center",
-                ncols=len(handles),
-            )
+        if axis:  # the legend is not within the axes, where lines often cross it
+            columns = len(axes.get_legend_handles_labels()[0])
+            figure.legend(loc="outside upper center", ncols=min(columns, 4))
     return figure
 
 
-def _draw_lines(axes: Axes, series: Sequence[Series], places: Sequence[str]) -> None:
-    """Draw each series over all places, a little beside the others; numbers are joined by lines."""
-    controls = [one for one in series if one.is_control and one.accuracy(0)]
-    for number, one in enumerate(controls):
-        # Dashes of one fill the gaps of the other: controls often coincide.
-        gaps = (number * _DASH, (_DASH, _DASH * max(len(controls) - 1, 0.5)))
-        colour, label = COLOURS[one.model], f"{call(one.name)} (does not vary)"
-        axes.axhline(_mean_error(one, 0), color=colour, linestyle=gaps, label=label)
-        if ends := _find_ends(one, 0):
-            axes.axhspan(*ends, color=colour, alpha=0.12, linewidth=0)
-    varying = [one for one in series if not one.is_control]
-    is_scale = all(map(is_number, places))  # else there is nothing between two places
-    spread = _SPREAD if is_scale else _WIDE_SPREAD
-    for number, one in enumerate(varying):
-        shift = spread * (number - (len(varying) - 1) / 2) / len(varying)
-        known = [i for i in range(len(places)) if one.accuracy(i)]
-        line, marker = _READINGS.get(one.name, ("-", MARKERS[one.model]))
-        axes.plot(
-            [i + shift for i in known],
-            [_mean_error(one, i) for i in known],
-            linestyle=line if is_scale else "",
-            color=COLOURS[one.model],
-            marker=marker,
-            label=call(one.name),
-        )
-        for i in known:
-            _draw_spread(axes, one, i, i + shift)
-    if any(cell.diverged for one in series for cell in one.cells):
-        axes.plot([], [], label="diverged", **_CROSS)
-    axes.set_xticks(range(len(places)), places)
-    axes.set_xlim(-0.5, len(places) - 0.5)
-
-
-def _draw_models(axes: Axes, series: Sequence[Series]) -> None:
-    """Draw each series at a place of its own."""
-    for x, one in enumerate(series):
-        if one.accuracy(0):
-            look = {"color": COLOURS[one.model], "marker": MARKERS[one.model], "markersize": 8}
-            axes.plot(x, _mean_error(one, 0), **look)
-            _draw_spread(axes, one, 0, x)
-    axes.set_xticks(range(len(series)), [call(one.name).replace(" ", "\n") for one in series])
-    axes.set_xlim(-0.5, len(series) - 0.5)
+def _draw_series(
+    axes: Axes, series: Series, at: Sequence[tuple[float, int]], is_scale: bool
+) -> None:
+    """Draw the means at their places along x, joined by a line where these are numbers."""
+    line, marker = _READINGS.get(series.name, ("-", MARKERS[series.model]))
+    axes.plot(
+        [x for x, _ in at],
+        [_mean_error(series, i) for _, i in at],
+        linestyle=line if is_scale else "",
+        color=COLOURS[series.model],
+        marker=marker,
+        label=call(series.name) + " (does not vary)" * series.is_control,
+    )
+    for x, i in at:
+        _draw_spread(axes, series, i, x)
 
 
 def _draw_spread(axes: Axes, series: Series, place: int, x: float) -> None:
@@ -139,10 +109,14 @@ def _draw_published(axes: Axes, published: Published, places: Sequence[str]) -> 
     for model, errors in published.errors.items():
         at = [places.index(place) for place in published.places]
         axes.plot(at, errors, color=COLOURS[model], marker=MARKERS[model], label=model)
-    axes.set_xticks(range(len(places)), places)
-    axes.set_xlim(-0.5, len(places) - 0.5)
+    _name_places(axes, places)
     axes.set(title=published.network, xlabel=published.axis, ylabel="error (% of the images)")
     axes.legend()
+
+
+def _name_places(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_xticks(range(len(names)), names)
+    axes.set_xlim(-0.5, len(names) - 0.5)
 
 
 def _limit_errors(axes: Axes, series: Sequence[Series]) -> None:
