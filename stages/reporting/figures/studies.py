@@ -53,8 +53,10 @@ def draw_answer(question: Question) -> Figure:
         spread = _SPREAD if is_scale else _WIDE_SPREAD
         for number, one in enumerate(series):
             beside = spread * (number - (len(series) - 1) / 2) / len(series)
-            at = [(i + beside if axis else number, i) for i in range(len(places))]
-            _draw_series(axes, one, [(x, i) for x, i in at if one.accuracy(i)], is_scale)
+            known = [i for i in range(len(places)) if one.accuracy(i)]
+            at = [(i + beside if axis else number, i) for i in known]
+            if at:
+                _draw_series(axes, one, at, is_scale)
         if any(cell.diverged for one in series for cell in one.cells):
             axes.plot([], [], label="diverged", **_CROSS)
         _name_places(axes, places if axis else [call(x.name).replace(" ", "\n") for x in series])
@@ -65,8 +67,9 @@ def draw_answer(question: Question) -> Figure:
             ylabel="error (% of the images), logarithmic",
         )
         if axis:  # the legend is not within the axes, where lines often cross it
-            columns = len(axes.get_legend_handles_labels()[0])
-            figure.legend(loc="outside upper center", ncols=min(columns, 4))
+            handles = axes.get_legend_handles_labels()[0]
+            columns = min(len(handles), 4)
+            figure.legend(handles=handles, loc="outside upper center", ncols=columns)
     return figure
 
 
