@@ -12,8 +12,8 @@ import loky
 import torch
 from numpy._core._multiarray_umath import __cpu_features__
 
-from stages import PORTABLE
 from stages.core.errors import PipelineError
+from stages.core.kernels import PORTABLE
 from stages.core.params import TrainParams
 
 # mallopt's parameters (malloc.h) and the largest threshold that glibc takes on 64 bits.

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from jinja2 import Template
 
-from stages import PORTABLE
+from stages.core.kernels import PORTABLE
 from stages.core.machine import describe_processor, describe_training
 from stages.core.params import MODELS
 from stages.records.declaration import read_studies
