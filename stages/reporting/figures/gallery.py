@@ -12,7 +12,7 @@ from stages.evaluation.activations import BLOCKS
 from stages.model.normalization import NORMALIZATIONS, Normalization
 from stages.reporting.figures.activations import draw_activations, draw_running_statistics
 from stages.reporting.figures.curves import draw_average, draw_course
-from stages.reporting.figures.mistakes import draw_confusions, draw_errors, draw_overlaps
+from stages.reporting.figures.mistakes import draw_confusions, draw_errors
 from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.worked_example import draw_worked_example
@@ -74,8 +74,7 @@ def _studies(found: Findings) -> Iterator[Picture]:
 
 
 def _errors(found: Findings) -> Iterator[Picture]:
-    guesses, overlaps = found.inputs.guesses, found.overlaps
-    words = WORDS[found.params.data.name]
+    guesses, words = found.inputs.guesses, WORDS[found.params.data.name]
     for model in MODELS:
         text = (
             f"The most confident test errors of {model}: each image with its index, true and "
@@ -85,9 +84,6 @@ def _errors(found: Findings) -> Iterator[Picture]:
         yield Picture(f"errors_{model}", figure, text)
         text = f"How often {model} took each {words.noun} for each other"
         yield Picture(f"confusions_{model}", draw_confusions(model, guesses[model], words), text)
-    counts = ", ".join(f"{' and '.join(models)}: {len(x)}" for models, x in overlaps.items())
-    text = f"Test images that exactly these models get wrong: {counts}"
-    yield Picture("overlaps", draw_overlaps(overlaps), text)
 
 
 def _inside(found: Findings) -> Iterator[Picture]:
