@@ -54,7 +54,7 @@ def _courses(found: Findings) -> Iterator[Picture]:
 
 def _shifts(found: Findings) -> Iterator[Picture]:
     if found.shifts.comparisons:
-        yield Picture("shifts", draw_shifts(found.shifts), _OF_SHIFTS)
+        yield Picture("shifts", draw_shifts({"": found.shifts}), _OF_SHIFTS)
     if found.shifts.by_size:
         text = "Test accuracy of bn by the number of test images that give the statistics"
         yield Picture("test_batch", draw_test_batch(found.shifts), text)
@@ -62,8 +62,9 @@ def _shifts(found: Findings) -> Iterator[Picture]:
 
 def _studies(found: Findings) -> Iterator[Picture]:
     for one in found.studies.shifted:
-        text = f"{one.study.question} {_OF_SHIFTS}"
-        yield Picture(one.name, draw_shifts(one.shifts), text)
+        by = f"Test accuracy by the severity of each shift and by {one.study.axis or 'value'}"
+        text = f"{one.study.question} {by if one.has_arms else _OF_SHIFTS}"
+        yield Picture(one.name, draw_shifts(one.arms, one.controls), text)
     for question in found.studies.questions:
         if question.has_figure:
             axis = name_axis(question)
