@@ -69,7 +69,7 @@ def _list_lines(arms: Mapping[str, Shifts], controls: Sequence[str]) -> list[_Li
             if reading in known and not (place and reading == BATCH):
                 at = "" if reading in controls else place
                 name = ", ".join(filter(None, (long.get(reading, call(reading)), at)))
-                alpha = 0.2 + 0.8 * number / len(arms) if at else 1
+                alpha = (1 + 4 * number / len(arms)) / 5 if at else 1
                 lines.setdefault(name, _Line(name, reading, shifts, {**look, "alpha": alpha}))
     return sorted(lines.values(), key=lambda line: line.reading in controls)
 
