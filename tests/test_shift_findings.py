@@ -166,7 +166,7 @@ def _cells(
 
 
 def test_several_seeds_are_paired(shifted: Params) -> None:
-    found = compare_seeds_by_shift(shifted, _cells(shifted, 5), list(MODELS))
+    found = compare_seeds_by_shift(shifted, {"": _cells(shifted, 5)}, list(MODELS))[""]
     assert found.num_seeds == 5
     (contrast,) = [x for x in found.largest if x.shift[0] == "contrast"]
     squares = np.arange(5) ** 2
@@ -185,7 +185,7 @@ def test_several_seeds_are_paired(shifted: Params) -> None:
     reach = t.ppf(1 - 0.05 / 16 / 2, 4) * difference.std(ddof=1) / 5**0.5
     assert contrast.interval.low == pytest.approx(difference.mean() - reach)
     ends = t.interval(0.95, 4, loc=bn.mean() / 10, scale=bn.std(ddof=1) / 10 / 5**0.5)
-    (axes,) = [x for x in draw_shifts(found).axes if x.get_title(loc="left") == "Contrast"]
+    (axes,) = [x for x in draw_shifts({"": found}).axes if x.get_title(loc="left") == "Contrast"]
     bars = [bar.get_segments()[0] for bar in axes.collections]
     assert any(bar.ravel().tolist() == pytest.approx([0.1, ends[0], 0.1, ends[1]]) for bar in bars)
 
@@ -195,9 +195,9 @@ def test_several_seeds_are_paired(shifted: Params) -> None:
 )
 def test_too_few_or_other_seeds_are_not_taken(cells: dict[str, object], shifted: Params) -> None:
     """Nor networks that were not scored on all shifts that params.yaml now lists."""
-    assert compare_seeds_by_shift(shifted, _cells(shifted, **cells), list(MODELS)) is None
+    assert not compare_seeds_by_shift(shifted, {"": _cells(shifted, **cells)}, list(MODELS))
     more = change(shifted, shifts__rotation=[45.0, 60.0])
-    assert compare_seeds_by_shift(more, _cells(shifted, 4), list(MODELS)) is None
+    assert not compare_seeds_by_shift(more, {"": _cells(shifted, 4)}, list(MODELS))
 
 
 def test_a_damaged_record_of_shifts_gets_one_line(
@@ -230,7 +230,7 @@ def test_matched_interval_covers_and_is_wald_for_many() -> None:
 
 
 def test_figure_of_the_shifts(one_run: Shifts) -> None:
-    panels = {axes.get_title(loc="left"): axes for axes in draw_shifts(one_run).axes}
+    panels = {axes.get_title(loc="left"): axes for axes in draw_shifts({"": one_run}).axes}
     assert set(panels) == {"Contrast", "Rotation", "Inversion", ""}
     for shift in ("contrast", "rotation", "inversion"):
         bn, gn, ln, by_batch = panels[shift.capitalize()].lines
@@ -271,7 +271,7 @@ def test_figures_of_few_shifts(params: Params, labels: torch.Tensor) -> None:
     cases = [case for model in MODELS for case in list_cases(model, few.shifts)]
     found = compare_by_shift(few.shifts, dict.fromkeys(cases, labels), labels, list(MODELS))
     assert found.by_size == {}
-    assert len(draw_shifts(found).axes) == 2
+    assert len(draw_shifts({"": found}).axes) == 2
 
 
 def test_every_shift_has_its_words(params: Params) -> None:

@@ -63,7 +63,7 @@ def test_learns(
 def test_same_inputs_same_bits(
     model: str, average: float, short: Params, small_dataset: Dataset
 ) -> None:
-    recipe = change(short, train__weight_average=average, train__dropout=0.1)
+    recipe = change(short, train__weight_average=average, network__dropout=0.1)
     first, second = (_train(model, recipe, small_dataset) for _ in range(2))
     assert first.epochs == second.epochs
     assert _same(first.result, second.result)
@@ -73,7 +73,7 @@ def test_same_inputs_same_bits(
 def test_a_training_without_scores_on_the_way_has_the_same_bits(
     model: str, short: Params, small_dataset: Dataset
 ) -> None:
-    recipe = change(short, train__weight_average=0.9, train__dropout=0.1)
+    recipe = change(short, train__weight_average=0.9, network__dropout=0.1)
     scored = _train(model, recipe, small_dataset)
     training = Training(Recipe.of(model, recipe), small_dataset, CPU)
     assert training.run_to_end() == scored.epochs[-1].followed
@@ -83,16 +83,22 @@ def test_a_training_without_scores_on_the_way_has_the_same_bits(
 @pytest.mark.parametrize(
     "key",
     [
-        *("seed", "dropout", "label_smoothing", "weight_average", "warmup", "momentum"),
-        "optimizer",
+        *("train__seed", "train__label_smoothing", "train__weight_average", "train__warmup"),
+        *("train__momentum", "train__optimizer", "network__dropout"),
+        *("network__initialization", "network__placement", "network__extra_blocks"),
     ],
 )
 def test_each_part_of_the_recipe_counts(key: str, short: Params, small_dataset: Dataset) -> None:
-    value = {"seed": 1, "warmup": 0.6, "optimizer": "sgd"}.get(key, 0.123)
-    neutral = change(short, train__dropout=0, train__label_smoothing=0, train__weight_average=0)
+    values = {
+        **{"train__seed": 1, "train__warmup": 0.6, "train__optimizer": "sgd"},
+        **{"network__initialization": "he", "network__placement": "before"},
+        "network__extra_blocks": 1,
+    }
+    neutral = change(short, network__dropout=0, train__label_smoothing=0, train__weight_average=0)
     first = _train("gn", neutral, small_dataset)
-    other = _train("gn", change(neutral, **{f"train__{key}": value}), small_dataset)
-    assert not _same(first.result, other.result)
+    other = _train("gn", change(neutral, **{key: values.get(key, 0.123)}), small_dataset)
+    weights = (x.result.state_dict()["classify.weight"] for x in (first, other))
+    assert not torch.equal(*weights)
 
 
 def test_group_and_layer_normalization_do_not_see_the_normalization_batch(
@@ -156,7 +162,7 @@ def test_restored_training_ends_with_the_same_bits(
         train__epochs=3,
         train__batch_size=8,
         train__weight_average=average,
-        train__dropout=0.1,
+        network__dropout=0.1,
         train__optimizer=optimizer,
     )
     whole = _train(model, recipe, small_dataset)
@@ -181,7 +187,7 @@ def test_one_step_is_gradient_descent_with_l1_and_l2(
         train__optimizer="sgd",
         train__momentum=0.0,
         train__nesterov=False,
-        train__dropout=0,
+        network__dropout=0,
         train__label_smoothing=0,
         train__weight_average=0,
         models__bn__learning_rate=0.1,
@@ -268,7 +274,7 @@ def test_train_score_is_of_the_images_as_they_were_trained_on(
     neutral = change(
         short,
         train__batch_size=300,
-        train__dropout=0,
+        network__dropout=0,
         **NO_AUGMENTATION,
     )
     training = Training(Recipe.of("ln", neutral), small_dataset, CPU)

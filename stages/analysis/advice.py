@@ -54,7 +54,7 @@ def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]
                 rows.append(Advice(situation, choose(at), name, question.name))
     rows += _advise_on_shifted(shifts, _SHIFTED, "seeds", "shifts")
     for one in studies.shifted:
-        for situation in one.study.situations:
+        for situation in () if one.has_arms else one.study.situations:
             rows += _advise_on_shifted(one.shifts, situation, one.study.name, one.name)
     return rows
 

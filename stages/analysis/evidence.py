@@ -19,9 +19,13 @@ from stages.records.results import Results
 
 @dataclass(frozen=True)
 class Evidence:
-    """The accuracies (fractions) of all models, and the comparisons of those that learned."""
+    """The accuracies (fractions) of all models, and how they compare.
 
-    models: list[str]  # that learned
+    Of one run each, only those that learned are compared; over seeds all are, for one bad seed
+    says something of a model, and leaves none out.
+    """
+
+    models: list[str]  # that are compared
     seeds: list[int]  # none: there is one run of each
     accuracies: dict[str, list[float]]  # on the test images, in the order of ``seeds``
     gaps: dict[str, list[float]]  # train minus test accuracy, likewise
@@ -31,12 +35,12 @@ class Evidence:
 
     @property
     def accuracy(self) -> dict[str, float]:
-        """The mean test accuracy of each model that learned."""
+        """The mean test accuracy of each model that is compared."""
         return {model: mean(self.accuracies[model]) for model in self.models}
 
     @property
     def gap(self) -> dict[str, float]:
-        """The mean of train minus test accuracy of each model that learned."""
+        """The mean of train minus test accuracy of each model that is compared."""
         return {model: mean(self.gaps[model]) for model in self.models}
 
 
@@ -47,7 +51,7 @@ def find_main_study(studies: Mapping[str, Results | None]) -> Results | None:
 
 
 def weigh(inputs: Inputs, learned: Sequence[str], seed: int, margin: float) -> Evidence:
-    """Compare the models that ``learned``: over the seeds on record, or by the images of one run.
+    """Compare the models over the seeds on record, or those that ``learned`` by one run's images.
 
     ``seed`` is that of the main job; ``margin`` the fraction within which two count as equal.
     """
@@ -69,11 +73,11 @@ def weigh(inputs: Inputs, learned: Sequence[str], seed: int, margin: float) -> E
         )
     gaps = {m: {one: train[m][one] - test[m][one] for one in seeds} for m in MODELS}
     by_accuracy, by_gap = (
-        compare_by_seeds([Pair(a, b, of[a], of[b]) for a, b in combinations(learned, 2)], margin)
+        compare_by_seeds([Pair(a, b, of[a], of[b]) for a, b in combinations(MODELS, 2)], margin)
         for of in ({m: {one: test[m][one] for one in seeds} for m in MODELS}, gaps)
     )
     return Evidence(
-        models=list(learned),
+        models=list(MODELS),
         seeds=seeds,
         accuracies={m: [test[m][one] for one in seeds] for m in MODELS},
         gaps={m: list(gaps[m].values()) for m in MODELS},

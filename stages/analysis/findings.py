@@ -68,8 +68,8 @@ def _compare_on_shifted(params: Params, inputs: Inputs, learned: list[str]) -> S
     """Compare over several seeds if they are on record, else one network of each."""
     if study := find_main_study(inputs.studies):
         cells = {model: study.cells[model][0] for model in MODELS}
-        if found := compare_seeds_by_shift(params, cells, learned):
-            return found
+        if found := compare_seeds_by_shift(params, {"": cells}, list(MODELS)):
+            return found[""]
     return compare_by_shift(params.shifts, inputs.shifted, inputs.test.labels, learned)
 
 

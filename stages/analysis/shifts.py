@@ -114,12 +114,37 @@ def compare_by_shift(
 
 
 def compare_seeds_by_shift(
-    params: Params, cells: Mapping[str, Cell], models: Sequence[str]
-) -> Shifts | None:
-    """Compare ``models`` over the seeds that have all shifts in the ``cells`` of all models.
+    params: Params,
+    arms: Mapping[str, Mapping[str, Cell]],
+    models: Sequence[str],
+    controls: Sequence[str] = (),
+) -> dict[str, Shifts]:
+    """Compare ``models`` over the seeds that have all shifts in the cells of all models.
 
-    None if these are fewer than two.
+    They are compared in each of the ``arms``, by the name of its place, with all tests as one
+    family; two ``controls``, which are the same everywhere, once. Left out are arms with fewer
+    than two such seeds.
     """
+    by_arm = {
+        place: by_seed for place, cells in arms.items() if (by_seed := _read_seeds(params, cells))
+    }
+    pairs = []
+    for place, by_seed in by_arm.items():
+        for a, b in _list_pairs(list(by_seed), models):
+            is_same = {a.model, b.model} <= set(controls)
+            if not is_same or place == next(iter(by_arm)):
+                both, at = (by_seed[a], by_seed[b]), "" if is_same else place
+                shift = a.shift, a.severity
+                pairs.append(Pair(a.reading, b.reading, *both, at, shift=shift))
+    comparisons = compare_by_seeds(pairs, params.report.equivalence_margin / 100)
+    return {
+        place: _summarize(params, by_seed, [x for x in comparisons if x.place in ("", place)])
+        for place, by_seed in by_arm.items()
+    }
+
+
+def _read_seeds(params: Params, cells: Mapping[str, Cell]) -> dict[Case, dict[int, float]]:
+    """Return the accuracies by case and seed, of the seeds that have all; none of one seed."""
     by_seed = {
         case: cell.accuracy_on(case)
         for model, cell in cells.items()
@@ -127,20 +152,21 @@ def compare_seeds_by_shift(
     }
     seeds = sorted(set.intersection(*map(set, by_seed.values())))
     if len(seeds) < 2:
-        return None
-    by_seed = {case: {seed: of_case[seed] for seed in seeds} for case, of_case in by_seed.items()}
-    pairs = [
-        Pair(a.reading, b.reading, by_seed[a], by_seed[b], shift=(a.shift, a.severity))
-        for a, b in _list_pairs(list(by_seed), models)
-    ]
+        return {}
+    return {case: {seed: of_case[seed] for seed in seeds} for case, of_case in by_seed.items()}
+
+
+def _summarize(
+    params: Params, by_seed: Mapping[Case, Mapping[int, float]], comparisons: list[Comparison]
+) -> Shifts:
     values = {case: list(of_case.values()) for case, of_case in by_seed.items()}
     known = {case: mean_interval(of_case, 1) for case, of_case in values.items()}
     return Shifts(
         params.shifts,
         accuracy={case: mean(of_case) for case, of_case in values.items()},
         intervals={case: interval for case, interval in known.items() if interval is not None},
-        num_seeds=len(seeds),
-        comparisons=compare_by_seeds(pairs, params.report.equivalence_margin / 100),
+        num_seeds=len(next(iter(values.values()))),
+        comparisons=comparisons,
     )
 
 

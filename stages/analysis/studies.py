@@ -1,7 +1,7 @@
 """What the record of each study shows: its accuracies, and how those that it asks of compare."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from stages.analysis.comparison import Comparison, Pair, Verdict, compare_by_seeds
@@ -93,12 +93,27 @@ class ShiftedStudy:
     """A study of shifted test images, and what its record shows of them."""
 
     study: Study
-    shifts: Shifts
+    arms: dict[str, Shifts]  # by the value of what varies; one, "", if nothing does
+    controls: list[str]  # the models that what varies leaves unchanged
 
     @property
     def name(self) -> str:
         """The name of its figure."""
-        return f"study_{self.study.name}"
+        return f"study_{self.study.name}{'-shifts' * self.has_arms}"
+
+    @property
+    def has_arms(self) -> bool:
+        """Whether anything varies, so that the study also asks a question of clean images."""
+        return "" not in self.arms
+
+    @property
+    def shifts(self) -> Shifts:
+        """The comparisons of all arms; and the accuracies, if nothing varies."""
+        first, *_ = self.arms.values()
+        if not self.has_arms:
+            return first
+        comparisons = dict.fromkeys(x for one in self.arms.values() for x in one.comparisons)
+        return replace(first, accuracy={}, intervals={}, comparisons=list(comparisons))
 
 
 @dataclass(frozen=True)
@@ -121,13 +136,15 @@ def compare_studies(records: Mapping[str, Results | None], params: Params) -> St
     for results in records.values():
         if results is None or results.repeats_main_job:
             continue
-        if not results.study.shifts or len(name_places(results.study)) > 1:
+        study, cells, controls = results.study, results.cells, results.controls
+        places = name_places(study)
+        if not study.shifts or places != [""]:
             questions = ask(results, params.report.equivalence_margin / 100)
             found.questions.extend(one for one in questions if one.has_results)
-            continue
-        cells = {model: cell for model, (cell,) in results.cells.items()}
-        if shifts := compare_seeds_by_shift(params, cells, list(cells)):
-            found.shifted.append(ShiftedStudy(results.study, shifts))
+        if study.shifts:
+            arms = {place: {m: cells[m][i] for m in cells} for i, place in enumerate(places)}
+            if by_arm := compare_seeds_by_shift(params, arms, list(cells), controls):
+                found.shifted.append(ShiftedStudy(study, by_arm, controls))
     return found
 
 

@@ -1,12 +1,13 @@
 """What the report says of what was judged: values in, sentences out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stages.analysis.advice import choose
 from stages.analysis.comparison import Comparison, Verdict, can_flips_show
 from stages.analysis.evidence import Evidence
 from stages.analysis.failures import LOSS_OF_GUESSING, Failure
 from stages.analysis.findings import Findings
+from stages.analysis.mistakes import Mistake
 from stages.analysis.shifts import Shifts, find_enough
 from stages.analysis.studies import Question
 from stages.core.params import MODELS, Params
@@ -21,7 +22,7 @@ from stages.reporting.formats import (
     format_support,
     listed,
 )
-from stages.reporting.words import call, name_pair, name_places, name_shift
+from stages.reporting.words import call, name_pair, name_places, name_shift, name_where
 
 
 def tell(x: Comparison) -> str:
@@ -58,7 +59,7 @@ def explain(x: Comparison, margin: float) -> str:
 def answer(found: Findings, margin: float) -> str:
     """Answer in a few sentences: which normalization here, and how sure is that?"""
     told = [f"{model} did not learn: {tell_failure(why)}." for model, why in found.failures.items()]
-    if told:
+    if told and not found.evidence.seeds:
         told.append("Nothing is claimed about the normalization of a model like that.")
     if len(found.evidence.models) >= 2:
         told.append(_recommend(found.evidence, margin, len(found.inputs.test)))
@@ -165,7 +166,7 @@ def list_shifts(shifts: Shifts) -> list[tuple[str, str]]:
     """Return each shift at the severity where the models differ most, and what is found there."""
     return [
         (
-            capitalized(name_shift(x.shift)),
+            capitalized(name_where(x)),
             f"{'' if x.verdict == Verdict.DIFFER else 'no difference shown: '}{tell(x)}.",
         )
         for x in shifts.largest
@@ -187,7 +188,7 @@ def tell_exception(shifts: Shifts) -> str:
 def tell_of_statistics(shifts: Shifts) -> str:
     """Say where the statistics of the test batch help bn most, and where they harm it most."""
     both = ("gains", shifts.gain), ("loses", shifts.loss)
-    told = [f"{verb} most with {name_shift(x.shift)}: {tell(x)}" for verb, x in both if x]
+    told = [f"{verb} most with {name_where(x)}: {tell(x)}" for verb, x in both if x]
     if not told:
         return "No difference between bn and bn-batch is shown."
     return f"Compared with bn, bn-batch {'; it '.join(told)}."
@@ -245,3 +246,10 @@ def note_question(question: Question) -> str:
     seeds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     flips, records = tell_of_flips(question.comparisons), tell_of_record(question.results)
     return " ".join(filter(None, (f"{seeds} seeds each.", flips, *records)))
+
+
+def tell_of_overlaps(overlaps: Mapping[tuple[str, ...], list[Mistake]]) -> str:
+    """Say how many images each set of models, and no other, gets wrong."""
+    everyone, *others = ((f"{len(x)} by ", models) for models, x in overlaps.items())
+    alone = [f"{number}{listed(models)} alone" for number, models in others]
+    return f"Test images read wrong: {everyone[0]}all three, {', '.join(alone)}."

@@ -5,8 +5,9 @@ from statistics import mean, stdev
 from stages.analysis.advice import Advice
 from stages.analysis.findings import Findings
 from stages.analysis.shifts import BATCH
-from stages.analysis.studies import Question
+from stages.analysis.studies import Question, ShiftedStudy
 from stages.core.params import MODELS
+from stages.evaluation.shifts import list_sets
 from stages.records.summary import list_seeds, show
 from stages.reporting.formats import counted, format_points, format_share, listed
 from stages.reporting.sentences import equal_within, list_claims, tell
@@ -64,6 +65,23 @@ def tabulate_question(question: Question) -> Table:
     ]
     header = [axis, *(f"{call(one.name)} (%)" for one in question.series)]
     return (header, rows) if axis else (header[1:], [row[1:] for row in rows])
+
+
+def tabulate_shifts(one: ShiftedStudy) -> Table:
+    """Return the mean accuracy at the last severity of each shift, by model and arm."""
+    first, *_ = one.arms.values()
+    last = dict(list_sets(first.params))
+    rows: dict[str, list[str]] = {}
+    for place, shifts in one.arms.items():
+        for case, share in shifts.accuracy.items():
+            is_usual = case.batch_size in (None, first.params.test_batch)
+            if is_usual and last[case.shift] == case.severity:
+                is_control = case.model in one.controls
+                name = ", ".join(filter(None, (call(case.reading), "" if is_control else place)))
+                row = rows.setdefault(name, [name])
+                if len(row) <= len(last):  # a control is the same in each arm
+                    row.append(f"{100 * share:.1f}")
+    return ["%", *(name_shift(x) or "clean" for x in last.items())], list(rows.values())
 
 
 def tabulate_advice(found: Findings, margin: float) -> Table:

@@ -11,7 +11,7 @@ from stages.analysis.findings import Findings
 from stages.analysis.shifts import kind_of
 from stages.core.params import MODELS
 from stages.reporting.formats import listed
-from stages.reporting.words import name_kind, name_shift
+from stages.reporting.words import name_kind, name_where
 
 _OPEN = str(Verdict.OPEN)
 
@@ -25,8 +25,9 @@ def list_verdicts(found: Findings) -> dict[str, str]:
     by_pair = {(x.first, x.second): x for x in found.evidence.by_accuracy}
     verdicts = {}
     for pair in combinations(MODELS, 2):
-        failed = [model for model in pair if model in found.failures]
-        compared = by_pair.get(pair) if found.evidence.seeds else None
+        has_seeds = bool(found.evidence.seeds)
+        failed = [model for model in pair if model in found.failures and not has_seeds]
+        compared = by_pair.get(pair) if has_seeds else None
         verdict = _OPEN if compared is None else _tell(compared)
         verdicts[f"clean_{'_'.join(pair)}"] = (
             f"{listed(failed)} did not learn" if failed else verdict
@@ -73,7 +74,7 @@ def render_comparisons(found: Findings) -> str:
         writer.writerow(
             (
                 finding,
-                x.place or name_shift(x.shift),
+                name_where(x) or x.place,
                 x.first,
                 x.second,
                 *shown,

@@ -119,6 +119,11 @@ def name_shift(one: Shift) -> str:
     return "" if one == CLEAN else SHIFTS[shift].named.format(severity)
 
 
+def name_where(x: Comparison) -> str:
+    """Name the shift, and the value of what varies, if anything does."""
+    return ", ".join(filter(None, (name_shift(x.shift), name_places([x.place], [x.place]))))
+
+
 def name_kind(kind: Kind) -> str:
     """Say what the images are after such a shift, in a few words."""
     shift, is_below = kind

@@ -12,7 +12,7 @@ from stages.evaluation.activations import BLOCKS
 from stages.model.normalization import NORMALIZATIONS, Normalization
 from stages.reporting.figures.activations import draw_activations, draw_running_statistics
 from stages.reporting.figures.curves import draw_average, draw_course
-from stages.reporting.figures.mistakes import draw_confusions, draw_errors, draw_overlaps
+from stages.reporting.figures.mistakes import draw_confusions, draw_errors
 from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.worked_example import draw_worked_example
@@ -54,7 +54,7 @@ def _courses(found: Findings) -> Iterator[Picture]:
 
 def _shifts(found: Findings) -> Iterator[Picture]:
     if found.shifts.comparisons:
-        yield Picture("shifts", draw_shifts(found.shifts), _OF_SHIFTS)
+        yield Picture("shifts", draw_shifts({"": found.shifts}), _OF_SHIFTS)
     if found.shifts.by_size:
         text = "Test accuracy of bn by the number of test images that give the statistics"
         yield Picture("test_batch", draw_test_batch(found.shifts), text)
@@ -62,8 +62,9 @@ def _shifts(found: Findings) -> Iterator[Picture]:
 
 def _studies(found: Findings) -> Iterator[Picture]:
     for one in found.studies.shifted:
-        text = f"{one.study.question} {_OF_SHIFTS}"
-        yield Picture(one.name, draw_shifts(one.shifts), text)
+        by = f"Test accuracy by the severity of each shift and by {one.study.axis or 'value'}"
+        text = f"{one.study.question} {by if one.has_arms else _OF_SHIFTS}"
+        yield Picture(one.name, draw_shifts(one.arms, one.controls), text)
     for question in found.studies.questions:
         if question.has_figure:
             axis = name_axis(question)
@@ -74,8 +75,7 @@ def _studies(found: Findings) -> Iterator[Picture]:
 
 
 def _errors(found: Findings) -> Iterator[Picture]:
-    guesses, overlaps = found.inputs.guesses, found.overlaps
-    words = WORDS[found.params.data.name]
+    guesses, words = found.inputs.guesses, WORDS[found.params.data.name]
     for model in MODELS:
         text = (
             f"The most confident test errors of {model}: each image with its index, true and "
@@ -85,9 +85,6 @@ def _errors(found: Findings) -> Iterator[Picture]:
         yield Picture(f"errors_{model}", figure, text)
         text = f"How often {model} took each {words.noun} for each other"
         yield Picture(f"confusions_{model}", draw_confusions(model, guesses[model], words), text)
-    counts = ", ".join(f"{' and '.join(models)}: {len(x)}" for models, x in overlaps.items())
-    text = f"Test images that exactly these models get wrong: {counts}"
-    yield Picture("overlaps", draw_overlaps(overlaps), text)
 
 
 def _inside(found: Findings) -> Iterator[Picture]:

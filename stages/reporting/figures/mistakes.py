@@ -1,7 +1,5 @@
 """What the models get wrong, in figures."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -10,12 +8,9 @@ from matplotlib.patches import Rectangle
 
 from stages.analysis.mistakes import SHOWN, Guesses, Mistake, count_confusions
 from stages.core.dataset import Split
-from stages.core.params import MODELS
 from stages.reporting.figures.style import (
     COLOURS,
     GREY,
-    GRID,
-    MARKERS,
     NAMES,
     figure_style,
     subplots,
@@ -56,35 +51,6 @@ def _draw_image(axes: Axes, image: torch.Tensor) -> None:
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, color=GREY)
-
-
-def draw_overlaps(overlaps: Mapping[tuple[str, ...], list[Mistake]]) -> Figure:
-    """Draw how many images exactly each set of models gets wrong."""
-    counts = [len(common) for common in overlaps.values()]
-    with figure_style():
-        figure, axes = subplots(6.4, 3.8)
-        for row, count in enumerate(counts):
-            axes.barh(row, count, color=GREY, height=0.6)
-            axes.text(count, row, f" {count}", va="center")
-        widest = max(counts) or 1
-        for column, model in enumerate(MODELS):
-            x = -widest * 0.08 * (len(MODELS) - column)
-            axes.text(x, -0.9, model, ha="center", color=COLOURS[model], fontweight="bold")
-            for row, models in enumerate(overlaps):
-                colour = COLOURS[model] if model in models else GRID
-                axes.plot(x, row, MARKERS[model], color=colour, markersize=9)
-        axes.set(
-            title="Test images that exactly these models get wrong",
-            xlabel="images",
-            xlim=(-widest * 0.32, widest * 1.1),
-            ylim=(len(overlaps) - 0.4, -1.4),
-            yticks=[],
-        )
-        axes.locator_params(axis="x", integer=True)
-        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= widest])
-        axes.spines["left"].set_visible(False)
-        axes.grid(visible=False)
-    return figure
 
 
 def draw_confusions(model: str, guesses: Guesses, words: Words) -> Figure:

@@ -1,6 +1,7 @@
 """The accuracy on shifted test images, by severity and by the size of the test batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -29,43 +30,70 @@ _COLUMNS = 2
 _CLOSE = 1.6  # sizes with a lower ratio have no room for two labels
 
 
-def draw_shifts(found: Shifts) -> Figure:
+@dataclass(frozen=True)
+class _Line:
+    label: str
+    reading: str
+    shifts: Shifts
+    look: dict[str, Any]
+
+
+def draw_shifts(arms: Mapping[str, Shifts], controls: Sequence[str] = ()) -> Figure:
     """Draw the accuracy of each reading by the severity of each shift, from no shift on.
 
-    With several seeds, a bar is the 95 % interval of their mean.
+    With several seeds, a bar is the 95 % interval of their mean. If something varies, there is a
+    line for each of its values, the fainter the earlier, and none for bn-batch.
     """
-    shifts = [one for one in SHIFTS if any(case.shift == one for case in found.accuracy)]
+    lines = _list_lines(arms, controls)
+    accuracy = lines[0].shifts.accuracy
+    shifts = [one for one in SHIFTS if any(case.shift == one for case in accuracy)]
     rows = -(-(len(shifts) + 1) // _COLUMNS)  # the last panel is the legend
     with figure_style():
         figure, panels = subplots(6.4, 2.2 * rows, rows, _COLUMNS, sharey=True, squeeze=False)
         for axes, shift in zip(panels.flat, shifts, strict=False):
-            _draw_shift(axes, shift, found)
+            _draw_shift(axes, shift, lines)
         for axes in panels.flat[len(shifts) :]:
             axes.axis("off")
         for axes in panels[:, 0]:
             axes.set(ylabel=_Y_LABEL, ylim=_Y_LIMITS)
-        _draw_legend(panels.flat[len(shifts)], found, "center left")
+        _draw_legend(panels.flat[len(shifts)], lines, "center left")
     return figure
 
 
-def _draw_shift(axes: Axes, shift: str, found: Shifts) -> None:
+def _list_lines(arms: Mapping[str, Shifts], controls: Sequence[str]) -> list[_Line]:
+    long = {BATCH: f"{BATCH}: statistics\nof the test batch"}
+    lines: dict[str, _Line] = {}
+    for number, (place, shifts) in enumerate(arms.items(), start=1):
+        known = {case.reading for case in shifts.accuracy}
+        for reading, look in _LOOKS.items():
+            if reading in known and not (place and reading == BATCH):
+                at = "" if reading in controls else place
+                name = ", ".join(filter(None, (long.get(reading, call(reading)), at)))
+                alpha = (1 + 4 * number / len(arms)) / 5 if at else 1
+                lines.setdefault(name, _Line(name, reading, shifts, {**look, "alpha": alpha}))
+    return sorted(lines.values(), key=lambda line: line.reading in controls)
+
+
+def _draw_shift(axes: Axes, shift: str, lines: Sequence[_Line]) -> None:
     words, neutral = SHIFTS[shift], NEUTRAL.get(shift, 0)
-    for reading in _list_readings(found):
-        look = _LOOKS[reading]
-        size = found.params.test_batch if reading == BATCH else None
+    for line in lines:
+        found = line.shifts
+        size = found.params.test_batch if line.reading == BATCH else None
         points = {
             neutral if (case.shift, case.severity) == CLEAN else case.severity: case
             for case in found.accuracy
-            if (case.reading, case.batch_size) == (reading, size)
+            if (case.reading, case.batch_size) == (line.reading, size)
             and (case.shift == shift or (case.shift, case.severity) == CLEAN)
         }
         severities = sorted(points)
         shares = [100 * found.accuracy[points[severity]] for severity in severities]
-        axes.plot(severities, shares, **look)
+        axes.plot(severities, shares, **line.look)
+        colour = {"color": line.look["color"], "alpha": line.look["alpha"]}
         for severity, case in points.items():
             if interval := found.intervals.get(case):
-                ends = 100 * interval.low, 100 * interval.high
-                axes.vlines(severity, *ends, color=look["color"], linewidth=1)
+                axes.vlines(
+                    severity, 100 * interval.low, 100 * interval.high, **colour, linewidth=1
+                )
     axes.set(title=shift.capitalize(), xlabel=words.axis)
     if shift == "inversion":
         axes.set(xlim=(-0.3, 1.3))
@@ -74,15 +102,9 @@ def _draw_shift(axes: Axes, shift: str, found: Shifts) -> None:
         axes.invert_xaxis()
 
 
-def _list_readings(found: Shifts) -> list[str]:
-    readings = dict.fromkeys(case.reading for case in found.accuracy)
-    return sorted(readings, key=list(_LOOKS).index)
-
-
-def _draw_legend(axes: Axes, found: Shifts, place: str, fontsize: int = 11) -> None:
-    long = {BATCH: f"{BATCH}: statistics\nof the test batch"}
-    lines = [Line2D([], [], label=long.get(x, call(x)), **_LOOKS[x]) for x in _list_readings(found)]
-    axes.legend(handles=lines, loc=place, handlelength=3, fontsize=fontsize)
+def _draw_legend(axes: Axes, lines: Sequence[_Line], place: str, fontsize: int = 11) -> None:
+    handles = [Line2D([], [], label=line.label, **line.look) for line in lines]
+    axes.legend(handles=handles, loc=place, handlelength=3, fontsize=fontsize)
 
 
 def draw_test_batch(found: Shifts) -> Figure:
@@ -92,7 +114,7 @@ def draw_test_batch(found: Shifts) -> Figure:
         for axes, (one, sizes) in zip(panels.flat, found.by_size.items(), strict=True):
             _draw_sizes(axes, one, sizes, found.accuracy)
         panels.flat[0].set(ylabel=_Y_LABEL, ylim=_Y_LIMITS)
-        _draw_legend(panels.flat[0], found, "center right", fontsize=9)
+        _draw_legend(panels.flat[0], _list_lines({"": found}, ()), "center right", fontsize=9)
     return figure
 
 
