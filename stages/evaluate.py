@@ -10,7 +10,6 @@ from stages.core.machine import count_workers, set_up_machine
 from stages.core.params import MODELS, load_params
 from stages.core.process import run_as_command
 from stages.core.recipe import Recipe
-from stages.evaluation.activations import observe, write_activations
 from stages.evaluation.histories import JOINED_PATH, read_histories, write_joined
 from stages.evaluation.metrics import measure, metrics_path, write_metrics
 from stages.evaluation.predictions import Predictions, predictions_path, write_predictions
@@ -49,8 +48,6 @@ def _evaluate() -> None:
         metrics = measure(network, train_logits, dataset.train.labels, test_logits, test.labels)
         write_metrics(metrics_path(model), metrics)
         write_predictions(predictions_path(model), Predictions(test_logits, checkpoint.software))
-        activations = observe(network, test, checkpoint.pixels, device)
-        write_activations(model, activations)
         print(f"{model}: test accuracy {metrics.test_accuracy:.2%}, {metrics.errors} errors")
         shifted |= predict_shifts(
             network, model, test, checkpoint.pixels, params.shifts, device, workers

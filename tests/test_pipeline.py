@@ -21,10 +21,8 @@ OUTPUTS = [
     *(f"models/{model}.{kind}" for model in MODELS for kind in ("safetensors", "history.csv")),
     *(f"reports/metrics/{model}.json" for model in MODELS),
     *(f"reports/predictions/{model}.safetensors" for model in MODELS),
-    *(f"reports/activations/{model}.safetensors" for model in MODELS),
     "reports/history.csv",
-    "reports/report.md",
-    "reports/index.html",
+    *("reports/report.md", "reports/index.html", "reports/findings.json", "reports/findings.csv"),
 ]
 METRICS = {
     *("test_accuracy", "test_loss", "train_accuracy", "train_loss", "accuracy_gap"),

@@ -19,7 +19,6 @@ from stages.core.dataset import Pixels, Split, split_path
 from stages.core.files import write_tensors
 from stages.core.params import MODELS, load_params
 from stages.core.recipe import Recipe
-from stages.evaluation.activations import BLOCKS, NUM_BINS, Observed, write_activations
 from stages.evaluation.metrics import Metrics, metrics_path, write_metrics
 from stages.evaluation.predictions import Predictions, predictions_path, write_predictions
 from stages.evaluation.shifts import list_cases, write_shifts
@@ -156,7 +155,7 @@ def _make_up_scores(model: str, labels: torch.Tensor, errors: int) -> None:
 
 
 def _make_up_course(model: str) -> None:
-    """Write three epochs of a training, and what was observed inside the network."""
+    """Write three epochs of a training."""
     epochs = [
         Epoch(
             i,
@@ -169,7 +168,6 @@ def _make_up_course(model: str) -> None:
         for i in (1, 2, 3)
     ]
     write_history(history_path(model), epochs)
-    write_activations(model, {block: _observed(MODELS[model] == "batch") for block in BLOCKS})
 
 
 def _make_up_checkpoint(model: str) -> None:
@@ -177,16 +175,6 @@ def _make_up_checkpoint(model: str) -> None:
     recipe = Recipe.of(model, load_params())
     weights = network_for(recipe).state_dict()
     write_checkpoint(checkpoint_path(model), weights, recipe, Pixels(0.13, 0.31), {"torch": "2"})
-
-
-def _observed(has_running_statistics: bool) -> Observed:
-    shares = torch.full((NUM_BINS,), 1 / NUM_BINS)
-    return Observed(
-        torch.linspace(-3, 5, NUM_BINS + 1),
-        *(shares, shares.clone()),
-        *(torch.linspace(0.5, 1, 8) for _ in range(2)),
-        *(torch.linspace(0.5, 1, 8 * has_running_statistics) for _ in range(2)),
-    )
 
 
 def _report(folder: Path, **environment: str) -> dict[str, str]:

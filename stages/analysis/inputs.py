@@ -11,7 +11,6 @@ from stages.core.dataset import Split, read_split
 from stages.core.errors import ParamsError, PipelineError
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
-from stages.evaluation.activations import Observed, read_activations
 from stages.evaluation.histories import read_histories
 from stages.evaluation.metrics import Metrics, metrics_path, read_metrics
 from stages.evaluation.predictions import predictions_path, read_predictions
@@ -32,7 +31,6 @@ class Inputs:
     metrics: dict[str, Metrics]
     guesses: dict[str, Guesses]  # at the images of ``test``
     software: dict[str, dict[str, str]]
-    activations: dict[str, dict[str, Observed]]  # then by block
     checkpoints: dict[str, Checkpoint]
     shifted: dict[Case, torch.Tensor]  # the digits [N] read in shifted images of ``test``
     test: Split
@@ -56,7 +54,6 @@ def read_inputs(params: Params) -> Inputs:
         metrics={model: read_metrics(metrics_path(model)) for model in MODELS},
         guesses={model: read_off(one.logits, test.labels) for model, one in predictions.items()},
         software={model: one.software for model, one in predictions.items()},
-        activations={model: read_activations(model) for model in MODELS},
         checkpoints={
             model: read_checkpoint(checkpoint_path(model), Recipe.of(model, params))
             for model in MODELS

@@ -12,7 +12,7 @@ from stages.analysis.findings import Findings
 from stages.analysis.mistakes import SHOWN
 from stages.core.dataset import Split
 from stages.core.params import MODELS, flatten
-from stages.evaluation import activations, interventions
+from stages.evaluation import interventions
 from stages.records.declaration import text_of
 from stages.records.results import CHANCE
 from stages.reporting import sentences, tables
@@ -78,7 +78,6 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         "models": MODELS,
         "names": NAMES,
         "colours": COLOURS,
-        "num_observed": min(activations.NUM_IMAGES, len(inputs.test)),
         "num_recomputed": interventions.NUM_IMAGES,
         # One image at a time is instance normalization: see learns_nothing in model/network.py.
         "pool_reads_shifts": params.network.placement == "after" and not params.network.skip,

@@ -1,13 +1,12 @@
 """What the report says of what was judged: values in, sentences out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from stages.analysis.advice import choose
 from stages.analysis.comparison import Comparison, Verdict, can_flips_show
 from stages.analysis.evidence import Evidence
 from stages.analysis.failures import LOSS_OF_GUESSING, Failure
 from stages.analysis.findings import Findings
-from stages.analysis.mistakes import Mistake
 from stages.analysis.shifts import Shifts, find_enough
 from stages.analysis.studies import Question
 from stages.core.params import MODELS, Params
@@ -246,10 +245,3 @@ def note_question(question: Question) -> str:
     seeds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     flips, records = tell_of_flips(question.comparisons), tell_of_record(question.results)
     return " ".join(filter(None, (f"{seeds} seeds each.", flips, *records)))
-
-
-def tell_of_overlaps(overlaps: Mapping[tuple[str, ...], list[Mistake]]) -> str:
-    """Say how many images each set of models, and no other, gets wrong."""
-    everyone, *others = ((f"{len(x)} by ", models) for models, x in overlaps.items())
-    alone = [f"{number}{listed(models)} alone" for number, models in others]
-    return f"Test images read wrong: {everyone[0]}all three, {', '.join(alone)}."

@@ -8,9 +8,7 @@ from matplotlib.figure import Figure
 from stages.analysis.findings import Findings
 from stages.analysis.worked_example import CHANNELS_PER_GROUP, find_shared_statistics
 from stages.core.params import MODELS
-from stages.evaluation.activations import BLOCKS
 from stages.model.normalization import NORMALIZATIONS, Normalization
-from stages.reporting.figures.activations import draw_activations, draw_running_statistics
 from stages.reporting.figures.curves import draw_average, draw_course
 from stages.reporting.figures.mistakes import draw_confusions, draw_errors
 from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
@@ -35,7 +33,7 @@ class Picture:
 
 def draw_pictures(found: Findings) -> list[Picture]:
     """Draw all pictures."""
-    parts = _courses(found), _shifts(found), _studies(found), _errors(found), _inside(found)
+    parts = _courses(found), _shifts(found), _studies(found), _errors(found), _example(found)
     return [picture for part in parts for picture in part]
 
 
@@ -87,8 +85,8 @@ def _errors(found: Findings) -> Iterator[Picture]:
         yield Picture(f"confusions_{model}", draw_confusions(model, guesses[model], words), text)
 
 
-def _inside(found: Findings) -> Iterator[Picture]:
-    images, activations = found.inputs.example, found.inputs.activations
+def _example(found: Findings) -> Iterator[Picture]:
+    images = found.inputs.example
     for normalization in NORMALIZATIONS:
         layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(images.shape[1])
         sets = find_shared_statistics(layer, images)
@@ -98,9 +96,3 @@ def _inside(found: Findings) -> Iterator[Picture]:
         )
         figure = draw_worked_example(images, normalization, sets)
         yield Picture(f"worked_example_{normalization}", figure, text)
-    for block in BLOCKS:
-        observed = {model: blocks[block] for model, blocks in activations.items()}
-        text = f"Distribution of the activations of {block} before and after bn, gn and ln"
-        yield Picture(f"activations_{block}", draw_activations(block, observed), text)
-    text = "Mean and variance of each channel on test images against batch normalization's own"
-    yield Picture("running_statistics", draw_running_statistics(activations["bn"]), text)
