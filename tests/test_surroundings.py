@@ -42,6 +42,12 @@ REFUSED = {
         "ulimit -v 1000000; TRAIN",
         "torch cannot be loaded: `ulimit -v` is too low; try `ulimit -v unlimited`",
     ),
+    "an experiment in a shallow clone, which DVC would train and lose": (
+        "git config user.name t; git config user.email t@t; git commit -q --allow-empty -m second;"
+        "git clone -q --depth 1 file://$PWD shallow; cd shallow;"
+        "dvc exp run --temp -S data.split_seed=1 prepare-data 2>&1 | grep ^prepare >&2; exit 1",
+        "prepare-data: DVC cannot store .* from a shallow clone; run `git fetch --unshallow`",
+    ),
 }
 CHANGE_NOTHING = {
     "no output": "TRAIN >&-",

@@ -47,6 +47,7 @@ def run_as_command(stage: str, main: Callable[[], None]) -> NoReturn:
     """
     on_interrupt(lambda *_: leave_at_once(INTERRUPTED, f"{stage}: interrupted"))
     try:
+        _require_whole_history()
         with _only_writer(stage), memory_errors_named():
             main()
     except PipelineError as error:
@@ -166,6 +167,21 @@ def _leave(status: int, line: str) -> NoReturn:
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
     sys.exit(status)
+
+
+def _require_whole_history() -> None:
+    """Refuse an experiment in a folder of its own whose results DVC will not be able to store.
+
+    Raises:
+        PipelineError: it is one of a shallow clone. DVC would end well, and store nothing.
+    """
+    root = os.environ.get("DVC_ROOT", "")  # DVC sets it: the folder where it was started
+    if root and Path(root) != Path.cwd():
+        command = ["git", "-C", root, "rev-parse", "--is-shallow-repository"]
+        if subprocess.run(command, capture_output=True, text=True).stdout == "true\n":
+            raise PipelineError(
+                "DVC cannot store an experiment from a shallow clone; run `git fetch --unshallow`"
+            )
 
 
 @contextmanager
