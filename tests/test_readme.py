@@ -3,12 +3,15 @@
 import itertools
 import json
 import re
+import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import networkx
 import pytest
+from dvc.cli.parser import get_main_parser
 
 from stages.core.params import load_params
 from stages.records.declaration import read_studies
@@ -112,8 +115,36 @@ def test_benchmarks_table_is_of_its_figures() -> None:
     assert (ROOT / "reports/benchmark.md").read_text() == render(figures)
 
 
-def test_commands_exist() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`make (\w+)", README)) <= targets
+def _commands() -> set[str]:
+    """Return what README and CONTRIBUTING show as commands: in backticks, or a line of a block."""
+    text = "".join((ROOT / page).read_text() for page in ("README.md", "CONTRIBUTING.md"))
+    blocks = re.findall(r"```(?:console)?\n(.*?)```", text, re.DOTALL)
+    found = re.findall(r"^(?:\$ )?((?:dvc|git|make|pip|python|ray) .*)", "".join(blocks), re.M)
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    found += re.findall(r"`([a-z-]+\s[^`]+)`", prose)
+    groups = {"dvc metrics", "dvc plots"}
+    return {part.strip() for span in found for part in span.split("&&")} - groups
+
+
+@pytest.mark.parametrize("command", sorted(_commands()))
+def test_commands_exist(command: str) -> None:
+    """All that can be said of one without running it: most take minutes, or change something."""
+    program, *words = shlex.split(command, comments=True)
+    if program == "make":
+        run = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+    elif program == "dvc":
+        get_main_parser().parse_args(words)
+    elif program == "git":
+        assert subprocess.run(["git", words[0], "-h"], capture_output=True).returncode == 129
+    elif program == "python":
+        assert find_spec(words[1])
+    elif words[0] == "-r":
+        assert (ROOT / words[1]).exists()
+    else:
+        assert program in ("pip", "ray", "source"), f"{program} is in no requirements file"
+
+
+def test_stages_are_named() -> None:
     stages = set(re.findall(r"^  ([a-z-]+):\n    desc", (ROOT / "dvc.yaml").read_text(), re.M))
     assert stages <= set(re.findall(r"`([a-z-]+)`", README))
