@@ -1,17 +1,19 @@
 """Stage train-bn, train-gn or train-ln: train one model, from prepared data to a checkpoint."""
 
+from contextlib import closing
+
 from stages.core.dataset import read_dataset
 from stages.core.inputs import unchanged_inputs
 from stages.core.machine import describe_training, set_up_machine
 from stages.core.params import MODELS, load_params
 from stages.core.process import ArgumentParser, run_as_command
+from stages.core.progress import Progress
 from stages.core.recipe import Recipe
 from stages.model.checkpoint import checkpoint_path, write_checkpoint
 from stages.model.history import history_path, write_history
 from stages.model.network import learns_nothing
 from stages.model.saved_state import SavedState, saved_state
 from stages.training.loop import Training
-from stages.training.progress import Progress
 
 
 def main(model: str) -> None:
@@ -38,12 +40,14 @@ def _train(model: str) -> SavedState:
             "here: the average pool reads each channel's mean, which is its learned shift, the "
             "same for every image"
         )
-    with Progress(model, params.train.epochs, len(dataset.train), training.epochs) as progress:
+    done, images = len(training.epochs), len(dataset.train)
+    with closing(Progress(f"{model} epoch", params.train.epochs, done)) as progress:
         while not training.is_finished:
-            epoch = training.run_epoch(progress.add_images)
+            epoch = training.run_epoch(lambda count: progress.move(count / images))
             write_history(history_path(model), training.epochs)
             state.save(training.epochs, training.state())
-            progress.end_epoch(epoch)
+            loss, accuracy = epoch.followed.loss, epoch.followed.accuracy
+            progress.end(f"{epoch.followed_split} loss {loss:.4f}, accuracy {accuracy:.2%}")
     write_history(history_path(model), training.epochs)
     weights, software = training.result.state_dict(), describe_training(device)
     write_checkpoint(checkpoint_path(model), weights, recipe, dataset.pixels, software)

@@ -99,7 +99,7 @@ def test_a_driver_and_a_node_that_are_killed_cost_no_row(
     left = 9 - len(done)
     assert printed.splitlines()[0] == f"{RECORD}: {left} of 9 trainings to do"
     # Among them Ray says which node died.
-    ends = [line for line in printed.splitlines() if f" of {left} done, " in line]
+    ends = [line for line in printed.splitlines() if f"/{left}: " in line]
     assert len(ends) == left
     assert "0 running, 0 failed, 0:00:00 left" in ends[-1]
 

@@ -280,6 +280,13 @@ HEADER = "model,seed,train.epochs,test_accuracy,test_loss,recipe"
         (f"{HEADER}\nbn,0,3,0.9,0.1,ra,5\n", "row 1 has 7 cells for 6 columns"),
         (f"{HEADER}\nbn,0,3\n", "row 1 has 3 cells for 6 columns"),
         (f"{HEADER}\n,0,3,0.9,0.1,ra\n", "row 1 has no model"),
+        (f"{HEADER}\nBN,0,3,0.9,0.1,ra\n", "row 1 has the model 'BN', not one of bn, gn, ln, "),
+        (
+            f"outcome,{HEADER}\nok,bn,0,3,0.9,0.1,ra\n,bn,1,3,0.9,0.1,ra\n",
+            "row 2 has the outcome ''",
+        ),
+        (f"outcome,{HEADER}\nOK,bn,0,3,0.9,0.1,ra\n", "row 1 has the outcome 'OK', not ok or di"),
+        (f"outcome,{HEADER}\nDiverged,bn,0,3,,,ra\n", "row 1 has the outcome 'Diverged'"),
         ("model,seed,recipe,train.epochs,train.epochs\n,\n", "column 'train.epochs' appears twice"),
         ("model,seed,train.seed,recipe\n,,,\n", "'train.seed' contradicts the column seed"),
         ("model,seed,train_epochs,recipe\n,\n", "there is no column 'train_epochs'"),

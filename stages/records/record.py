@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stages.core.errors import PipelineError
 from stages.core.files import read_bytes, write_text
+from stages.core.params import MODELS, STUDY_MODELS
 
 Row = dict[str, str]
 Key = tuple[str, int, str]  # model, seed and recipe: what makes two rows the same training
@@ -28,6 +29,7 @@ RESULTS = (
     *("test_loss", "test_accuracy", "validation_loss", "validation_accuracy", "train_accuracy"),
     *("recomputed_accuracy", "batch_accuracy", "outcome", "machine", "version", "recipe"),
 )
+_MODELS = (*MODELS, *STUDY_MODELS)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -50,7 +52,8 @@ def read_rows(path: Path) -> list[Row]:
         raise PipelineError(f"{path}: {fault}; {remedy}")
     rows, keys = [], set()
     for number, line in enumerate(filter(None, lines), start=1):
-        row = {column: text for column, text in zip(header, line, strict=False) if text}
+        cells = zip(header, line, strict=False)
+        row = {column: text for column, text in cells if text or column == "outcome"}
         fault = f"has {len(line)} cells for {len(header)} columns" * (len(line) != len(header))
         fault = fault or _fault_of_row(row)
         if not fault and key_of(row) in keys:
@@ -80,6 +83,10 @@ def _fault_of_row(row: Row) -> str:
             return f"has no {column}"
     if not re.fullmatch(r"0|[1-9]\d{0,9}", row.get("seed", ""), re.ASCII):
         return f"has the seed {row.get('seed', '')!r}, not a whole number such as 0 or 12"
+    if row["model"] not in _MODELS:
+        return f"has the model {row['model']!r}, not one of {', '.join(_MODELS)}"
+    if not re.fullmatch(r"ok|diverged at epoch \d+, step \d+", row.get("outcome", "ok")):
+        return f"has the outcome {row['outcome']!r}, not ok or diverged at epoch 1, step 2"
     for column in (*ACCURACIES, *LOSSES):
         text = row.get(column, "0")
         is_number = re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII)

@@ -17,6 +17,7 @@ from stages.core.files import write_text
 from stages.core.machine import count_workers
 from stages.core.params import Params, load_params
 from stages.core.process import ArgumentParser, on_interrupt, run_as_command
+from stages.core.progress import Progress
 from stages.records.declaration import Study, read_studies
 from stages.records.networks import add_networks, read_networks
 from stages.records.plan import in_order, list_trainings
@@ -27,7 +28,6 @@ from stages.records.summary import summarize
 from stages.studies import local
 from stages.studies.job import Job, Trained, run_job
 from stages.studies.local import Finished
-from stages.studies.progress import Progress
 
 
 def main(name: str | None, num_seeds: int | None, cluster: str | None) -> None:
@@ -59,7 +59,7 @@ def main(name: str | None, num_seeds: int | None, cluster: str | None) -> None:
     on_interrupt(signal.default_int_handler)  # as an exception, so that the workers are ended
     with (
         closing(_run(jobs, cluster)) as finished,
-        closing(Progress(len(jobs), "trainings")) as progress,
+        closing(Progress("training", len(jobs))) as progress,
     ):
         for ended, running in finished:
             results = [(todo[job.number].row, result) for job, result in ended]
@@ -67,7 +67,7 @@ def main(name: str | None, num_seeds: int | None, cluster: str | None) -> None:
             for row, result in results:
                 if isinstance(result, PipelineError):
                     failures.append(f"{_name(row)} ({result})")
-                progress.end(_name(row), running, len(failures))
+                progress.end(f"{_name(row)}, {running} running, {len(failures)} failed")
     if failures:
         raise PipelineError(
             f"{len(failures)} of {len(todo)} trainings failed: {', '.join(failures)}"

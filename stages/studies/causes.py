@@ -23,6 +23,7 @@ from stages.core.errors import PipelineError
 from stages.core.machine import count_workers, set_up_machine
 from stages.core.params import DataParams, load_params
 from stages.core.process import on_interrupt, run_as_command
+from stages.core.progress import Progress
 from stages.core.recipe import Recipe
 from stages.evaluation.interventions import (
     distance,
@@ -56,7 +57,6 @@ from stages.records.networks import networks_path, read_networks
 from stages.records.plan import list_trainings
 from stages.records.record import Key
 from stages.studies.local import run_jobs
-from stages.studies.progress import Progress
 
 STUDY = "seeds"
 CHOICE_NETWORKS = 5  # of bn, by which it is chosen what fixed statistics count as
@@ -148,7 +148,7 @@ def _work_off(
     print(f"{path}: {len(jobs)} steps to do", flush=True)
     with (
         closing(run_jobs(run, jobs, workers)) as finished,
-        closing(Progress(len(jobs), "steps")) as progress,
+        closing(Progress("step", len(jobs))) as progress,
     ):
         for ended, running in finished:
             for job, result in ended:
@@ -156,7 +156,7 @@ def _work_off(
                     raise result
                 rows += result
                 write_table(path, rows)
-                progress.end(job.name, running, 0)
+                progress.end(f"{job.name}, {running} running")
 
 
 def intervene(job: Job) -> list[Row]:
