@@ -32,6 +32,9 @@ seeds: environment ## SEEDS=5 seeds of each model, and the report with them: 40 
 	$(BIN)/python -m stages.studies seeds --seeds $(SEEDS)
 	$(BIN)/python -m dvc repro
 
+causes: environment ## what interventions do to the networks of the seeds: 40 minutes, on two cores
+	$(BIN)/python -m stages.studies.causes
+
 gradients: environment ## how gradients grow with depth before any training: a minute
 	$(BIN)/python -m stages.studies.gradients
 
@@ -57,4 +60,4 @@ torture: environment ## what the README says of faults, at full length: 50 minut
 environment: ## .venv with the versions of requirements.txt: minutes, 6 GB (PYTHON=python3.12 for another than python3)
 	@"$(PYTHON)" .ci/environment.py
 
-.PHONY: help repro test verify lint study seeds gradients fast bench publish experiments torture environment
+.PHONY: help repro test verify lint study seeds causes gradients fast bench publish experiments torture environment

@@ -8,8 +8,14 @@ from statistics import mean
 
 from scipy.stats import spearmanr
 
-from stages.analysis.comparison import Comparison, Pair, Shift, compare_by_seeds
-from stages.analysis.inference import Interval, mean_interval, ratio_interval
+from stages.analysis.comparison import Comparison, Shift
+from stages.analysis.inference import (
+    Interval,
+    correct_for_number,
+    mean_interval,
+    p_of_mean_difference,
+    ratio_interval,
+)
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
 from stages.evaluation.shifts import Case as ShiftCase
@@ -69,7 +75,7 @@ class Causes:
 
     seeds: list[int]
     layers: list[int]  # the numbers of the normalizations
-    prior: int  # so many images the fixed statistics count as where they are blended
+    prior: float  # so many images the fixed statistics count as where they are blended
     rows: Mapping[Case, list[Row]]  # by seed
     cures: list[Effect]  # of bn: statistics of the test images in some layers
     breaks: list[Effect]  # of gn and ln: statistics of clean images in some layers
@@ -114,12 +120,12 @@ class Causes:
         return case_of("bn", shift, self.layers, images=images, prior=prior)
 
 
-def choose_prior(rows: Iterable[Row]) -> int:
+def choose_prior(rows: Iterable[Row]) -> float:
     """Return how many images fixed statistics count as, by the accuracy on training images.
 
     The mean over the networks, shifts and numbers of images on record; of equals, the smallest.
     """
-    accuracies: dict[int, list[float]] = {}
+    accuracies: dict[float, list[float]] = {}
     for row in rows:
         if row.split == "train":
             accuracies.setdefault(row.prior, []).append(row.accuracy)
@@ -153,16 +159,15 @@ def find_causes(
         for shift in BLENDED_SHIFTS
         for images in BLENDED_IMAGES
     ]
-    margin = params.report.equivalence_margin / 100
     return Causes(
         seeds=seeds,
         layers=layers,
         prior=prior,
         rows=complete,
-        cures=_compare(cures, complete, layers, margin),
-        breaks=_compare(breaks, complete, layers, margin),
-        changes=_compare(changes, complete, layers, margin),
-        blends=_compare(blends, complete, layers, margin),
+        cures=_compare(cures, complete, layers),
+        breaks=_compare(breaks, complete, layers),
+        changes=_compare(changes, complete, layers),
+        blends=_compare(blends, complete, layers),
         ranks=list(_rank(distances, cells, list_sets(params.shifts), layers)),
         offsets={
             (model, layer): [
@@ -200,20 +205,33 @@ def as_trained(model: str, shift: Shift, layers: list[int]) -> Case:
 
 
 def _compare(
-    cases: Sequence[Case], rows: Mapping[Case, list[Row]], layers: list[int], margin: float
+    cases: Sequence[Case], rows: Mapping[Case, list[Row]], layers: list[int]
 ) -> list[Effect]:
     """Compare each of ``cases`` with the case without what is special to it; one family."""
-    values = {case: {row.seed: row.accuracy for row in of_case} for case, of_case in rows.items()}
-    against = [_without(case, layers) for case in cases]
-    pairs = [
-        Pair("with", "without", values[case], values[other], shift=(case.shift, case.severity))
-        for case, other in zip(cases, against, strict=True)
+    values = {case: [row.accuracy for row in by_seed] for case, by_seed in rows.items()}
+    against = [values[_without(case, layers)] for case in cases]
+    differences = [
+        [round(x - y, 9) for x, y in zip(values[case], without, strict=True)]
+        for case, without in zip(cases, against, strict=True)
     ]
+    p_values = correct_for_number(list(map(p_of_mean_difference, differences)))
     return [
-        Effect(case, comparison, _restored(case, other, values, layers))
-        for case, other, comparison in zip(
-            cases, against, compare_by_seeds(pairs, margin), strict=True
+        Effect(
+            case,
+            Comparison(
+                "with",
+                "without",
+                accuracies=(mean(values[case]), mean(without)),
+                difference=mean(gains),
+                interval=mean_interval(gains, len(cases)),
+                p_value=p_value,
+                needed=None,
+                num_seeds=len(gains),
+                shift=(case.shift, case.severity),
+            ),
+            _restored(gains, without, values[_whole(case, layers)]),
         )
+        for case, without, gains, p_value in zip(cases, against, differences, p_values, strict=True)
     ]
 
 
@@ -226,14 +244,16 @@ def _without(case: Case, layers: list[int]) -> Case:
     return as_trained(case.model, (case.shift, case.severity), layers)
 
 
-def _restored(
-    case: Case, other: Case, values: Mapping[Case, Mapping[int, float]], layers: list[int]
-) -> Share | None:
-    """Return the share restored of what is lost from clean images on, or by an intervention."""
+def _whole(case: Case, layers: list[int]) -> Case:
+    """Return the case that has lost nothing: before another intervention, or on clean images."""
     usual = as_trained(case.model, (case.shift, case.severity), layers)
-    whole = as_trained(case.model, CLEAN, layers) if other == usual else usual
-    gains = [values[case][seed] - x for seed, x in values[other].items()]
-    losses = [values[whole][seed] - x for seed, x in values[other].items()]
+    return as_trained(case.model, CLEAN, layers) if _without(case, layers) == usual else usual
+
+
+def _restored(
+    gains: Sequence[float], without: Sequence[float], whole: Sequence[float]
+) -> Share | None:
+    losses = [x - y for x, y in zip(whole, without, strict=True)]
     if mean(losses) < _LEAST_LOSS:
         return None
     return Share(mean(gains) / mean(losses), ratio_interval(gains, losses))
@@ -265,7 +285,7 @@ def _rank(
                 (lengths.get((model, layer, seed, *shift)), lost[model, *shift].get(seed))
                 for shift in shifts
             ]
-            if all(x is not None and y is not None for x, y in pairs):
+            if all(None not in pair for pair in pairs):
                 coefficients.append(-float(spearmanr(pairs).statistic))
         if len(coefficients) > 1:
             yield Rank(model, layer, mean(coefficients), mean_interval(coefficients, 1))

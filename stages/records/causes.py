@@ -29,9 +29,9 @@ Shift = tuple[str, float]  # of the images, and its severity
 CLEAN, CONTRAST, BRIGHTNESS = ("none", 0.0), ("contrast", 0.1), ("brightness", 0.6)
 NOISE, BLUR = ("noise", 0.3), ("blur", 2.0)
 SHIFTS: tuple[Shift, ...] = CLEAN, CONTRAST, BRIGHTNESS, NOISE, BLUR
-BLENDED_SHIFTS: tuple[Shift, ...] = CONTRAST, BRIGHTNESS, NOISE
+BLENDED_SHIFTS: tuple[Shift, ...] = CLEAN, CONTRAST, BRIGHTNESS, NOISE
 BLENDED_IMAGES = 1, 2, 4, 8, 16, 32, 64
-PRIORS = 1, 2, 4, 8, 16, 32, 64, 128, 256  # of which one is chosen
+PRIORS = 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0  # images; one of these is chosen
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Case:
     means: str  # the layers whose means are fresh, not fixed
     variances: str
     images: int  # fresh statistics are of so many images at a time; 0 where none are fresh
-    prior: int  # the fixed ones, mixed in, count as those of so many images
+    prior: float  # the fixed ones, mixed in, count as those of so many images
     change: str  # of the inputs of some layers, one of interventions.CHANGES, or ""
     changed: str  # the inputs of these layers
 
@@ -120,7 +120,7 @@ def case_of(
     variances: Sequence[int] | None = None,
     *,
     images: int = 0,
-    prior: int = 0,
+    prior: float = 0,
     fixed: str = "",
     change: str = "",
     changed: Sequence[int] = (),
@@ -142,13 +142,13 @@ def case_of(
         means=_write(means),
         variances=_write(variances),
         images=(images or usual) if means or variances else 0,
-        prior=prior,
+        prior=float(prior),
         change=change,
         changed=_write(changed),
     )
 
 
-def list_cases(model: str, count: int, prior: int) -> list[Case]:
+def list_cases(model: str, count: int, prior: float) -> list[Case]:
     """Return all cases of ``model``, whose networks have ``count`` normalizations.
 
     ``prior`` is what fixed statistics count as where they are mixed with those of a few images.

@@ -97,7 +97,8 @@ def main() -> None:
     chosen_by = [network for network in networks if network.key[0] == "bn"][:CHOICE_NETWORKS]
     jobs = [job for network in chosen_by for job in _split(network, list_choice(count), done)]
     _work_off(intervene, jobs, workers, PATH, rows)
-    prior = choose_prior(rows)
+    recipes = {network.key[2] for network in networks}
+    prior = choose_prior(row for row in rows if row.recipe in recipes)
     jobs = [
         job
         for network in networks
@@ -124,9 +125,10 @@ def _read_networks() -> list[Job]:
         for training in list_trainings(study, params)
         if training.key in kept
     ]
-    if not found:
+    if not any(job.key[0] == "bn" for job in found):
         raise PipelineError(
-            f"{networks_path(study)} holds no network of the present parameters; run `make seeds`"
+            f"{networks_path(study)} holds no network of bn of the present parameters; run "
+            "`make seeds`"
         )
     return found
 
