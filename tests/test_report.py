@@ -87,7 +87,8 @@ def folder(tmp_path: Path, test_split: Split, monkeypatch: pytest.MonkeyPatch) -
         text = with_param(text, key, value)
     Path("params.yaml").write_text(text)
     tensors = {"images": test_split.images, "labels": test_split.labels}
-    write_tensors(split_path(Path("data/prepared"), "test"), tensors, {"split": "test"})
+    for split in ("train", "test"):
+        write_tensors(split_path(Path("data/prepared"), split), tensors, {"split": split})
     for model, errors in zip(MODELS, (40, 30, 50), strict=True):
         _make_up_scores(model, test_split.labels, errors)
         _make_up_course(model)

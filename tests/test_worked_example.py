@@ -1,13 +1,19 @@
+import colorsys
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from playwright.sync_api import Browser, Page
 
 from stages.analysis.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
 from stages.core.errors import PipelineError
+from stages.core.params import MODELS
 from stages.model.normalization import NORMALIZATIONS, Normalization
+from stages.reporting.figures.style import COLOURS
+from stages.reporting.figures.worked_example import FILLS
 from tests.conftest import BROWSER, ROOT, Project
 
 EXAMPLE = ROOT / "data/worked_example.json"
@@ -43,12 +49,17 @@ def test_foreign_example(content: bytes, tmp_path: Path) -> None:
         read_example(path)
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
-def test_page_normalizes_changed_numbers_as_pytorch_does(
-    browser: Browser, finished: Project
-) -> None:
+@pytest.fixture
+def page(browser: Browser, finished: Project) -> Iterator[Page]:
+    if BROWSER is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
     page = browser.new_page()
     page.goto((finished.folder / "reports/index.html").as_uri())
+    yield page
+    page.close()
+
+
+def test_page_normalizes_changed_numbers_as_pytorch_does(page: Page) -> None:
     images = read_example(EXAMPLE)
     assert page.locator("#example figcaption").first.inner_text() == "mean \u22120.19\nvar. 3.03"
     page.get_by_label("image 2, channel 3, row 2, column 1").fill("-2.5")
@@ -58,16 +69,61 @@ def test_page_normalizes_changed_numbers_as_pytorch_does(
         if model == "gn":
             page.locator("#example-groups").select_option(str(groups))
         layer = torch.nn.BatchNorm2d(4) if model == "bn" else torch.nn.GroupNorm(groups, 4)
-        shown = [float(x.replace("\u2212", "-")) for x in _texts(page, "#example figure output")]
-        expected = layer.double()(images).detach()
-        assert shown == pytest.approx(expected.flatten().tolist(), abs=0.00501)
+        expected, before = (
+            layer.double()(x).detach().flatten() for x in (images, read_example(EXAMPLE))
+        )
+        assert _results(page) == pytest.approx(expected.tolist(), abs=0.00501)
+        marks = page.locator("#example output").evaluate_all("all => all.map(x => x.className)")
+        moved = (expected - before).abs() > 0.005
+        assert [mark == "moved" for mark in marks] == moved.tolist()
+        note = page.locator("#example-note").inner_text()
+        assert note.startswith(f"{int(moved.sum())} of 64 results moved")
+        assert note.endswith("in image 2." if model != "bn" else "in image 1, 2, 3, 4.")
         looks = page.locator("#example figure").evaluate_all("all => all.map(x => x.style.cssText)")
         assert len(set(looks)) == (4 if model == "bn" else 4 * groups)
     page.get_by_role("button", name="Restore the numbers").click()
     assert page.locator("#example [value=ln]:checked").count() == 1  # the method stays
     assert page.get_by_label("image 2, channel 3, row 2, column 1").input_value() == "-2"
-    page.close()
+    assert page.locator("#example-note").inner_text() == ""
 
 
-def _texts(page: Page, query: str) -> list[str]:
-    return page.locator(query).all_inner_texts()
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [("1,5", 1.5), ("\u22122.5", -2.5), (" 99 ", 99)]
+    + [(text, None) for text in ("", " ", "abc", "1e40", "-99.5", "1,2,3", "NaN")],
+)
+def test_what_is_no_number_changes_nothing_and_is_said(
+    page: Page, text: str, taken: float | None
+) -> None:
+    cell = page.get_by_label("image 1, channel 2, row 1, column 1")
+    before = _results(page)
+    cell.fill(text)
+    images = read_example(EXAMPLE)
+    images[0, 1, 0, 0] = taken or 0
+    expected = torch.nn.BatchNorm2d(4).double()(images).detach().flatten().tolist()
+    assert _results(page) == (before if taken is None else pytest.approx(expected, abs=0.00501))
+    assert cell.get_attribute("aria-invalid") == ("true" if taken is None else "false")
+    note = page.locator("#example-note").inner_text()
+    assert ("image 1, channel 2, row 1, column 1: write a number" in note) == (taken is None)
+
+
+def test_each_number_shows_its_formula(page: Page) -> None:
+    """On focus and under the pointer: by hand, channel 2 has the mean -0.1875 and variance 4.28."""
+    page.get_by_label("image 1, channel 2, row 1, column 1").focus()
+    formula = page.locator("#example-formula")
+    assert "channel 2" in formula.inner_text()
+    assert formula.inner_text().endswith("(3.00 \u2212 (\u22120.19)) / \u221a4.28 = 1.54")
+    page.locator("#example output").nth(16).hover()
+    assert "image 2, channel 1, row 1, column 1" in formula.inner_text()
+
+
+def test_colours_of_sets_are_not_those_of_models() -> None:
+    hues = [colorsys.rgb_to_hsv(*to_rgb(x))[:2] for x in FILLS]
+    for model in MODELS:
+        own = colorsys.rgb_to_hsv(*to_rgb(COLOURS[model]))[0]
+        assert all(abs(hue - own) > 0.04 or saturation < 0.05 for hue, saturation in hues)
+
+
+def _results(page: Page) -> list[float]:
+    texts = page.locator("#example figure output").all_inner_texts()
+    return [float(text.replace("\u2212", "-")) for text in texts]

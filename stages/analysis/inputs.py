@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from stages.analysis.ensembles import Ensemble, read_ensembles
 from stages.analysis.mistakes import Guesses, read_off
 from stages.analysis.worked_example import read_example
 from stages.core.dataset import Split, read_split
@@ -32,7 +33,9 @@ class Inputs:
     guesses: dict[str, Guesses]  # at the images of ``test``
     software: dict[str, dict[str, str]]
     checkpoints: dict[str, Checkpoint]
+    ensembles: dict[str, Ensemble]
     shifted: dict[Case, torch.Tensor]  # the digits [N] read in shifted images of ``test``
+    train: Split
     test: Split
     followed_split: str  # that each epoch was scored on: "test" or "validation"
     example: torch.Tensor  # of how they normalize: activations [4, 4, 2, 2]
@@ -49,20 +52,23 @@ def read_inputs(params: Params) -> Inputs:
     test = read_split("test")
     split = "validation" if params.data.validation_images else "test"
     predictions = {model: read_predictions(predictions_path(model), len(test)) for model in MODELS}
+    studies = dict(read_records(params))
+    checkpoints = {
+        model: read_checkpoint(checkpoint_path(model), Recipe.of(model, params)) for model in MODELS
+    }
     inputs = Inputs(
         histories=read_histories(params.train.epochs, split),
         metrics={model: read_metrics(metrics_path(model)) for model in MODELS},
         guesses={model: read_off(one.logits, test.labels) for model, one in predictions.items()},
         software={model: one.software for model, one in predictions.items()},
-        checkpoints={
-            model: read_checkpoint(checkpoint_path(model), Recipe.of(model, params))
-            for model in MODELS
-        },
+        checkpoints=checkpoints,
+        ensembles=read_ensembles(params, studies.get("seeds"), checkpoints),
         shifted=read_shifts(params.shifts, test.labels),
+        train=read_split("train"),
         test=test,
         followed_split=split,
         example=read_example(),
-        studies=dict(read_records(params)),
+        studies=studies,
     )
     for model in MODELS:
         _check_agreement(model, inputs.metrics[model], inputs.guesses[model])

@@ -57,6 +57,18 @@ def read_checkpoint(path: Path, recipe: Recipe) -> Checkpoint:
             raise PipelineError(
                 f"{path} was trained with {key} {found.get(key)}, not {wanted.get(key)}; {remedy}"
             )
+    network = load_network(path, tensors, recipe, remedy)
+    return Checkpoint(network, parse_pixels(path, pixels, remedy), software)
+
+
+def load_network(
+    path: Path, tensors: Mapping[str, torch.Tensor], recipe: Recipe, remedy: str
+) -> nn.Sequential:
+    """Return the network of ``recipe``, in evaluation mode, with the state ``tensors`` of ``path``.
+
+    Raises:
+        PipelineError: they are other tensors than ``recipe`` asks for, or hold no such numbers.
+    """
     network = network_for(recipe)
     expected = network.state_dict()
     if set(tensors) != set(expected):
@@ -67,5 +79,5 @@ def read_checkpoint(path: Path, recipe: Recipe) -> Checkpoint:
             raise PipelineError(f"{path}: {name!r} holds numbers that are not finite; {remedy}")
         if name.endswith("running_var") and (read < 0).any():
             raise PipelineError(f"{path}: {name!r} holds negative variances; {remedy}")
-    network.load_state_dict(tensors)
-    return Checkpoint(network.eval(), parse_pixels(path, pixels, remedy), software)
+    network.load_state_dict(dict(tensors))
+    return network.eval()

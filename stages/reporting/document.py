@@ -83,7 +83,7 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         "pool_reads_shifts": params.network.placement == "after" and not params.network.skip,
         "shown": SHOWN,
         "fills": FILLS,
-        "drawing": describe_drawing(inputs.checkpoints, inputs.test, words),
+        "drawing": describe_drawing(inputs, findings.shifts, words) if is_page else None,
         "parameters": flatten(params.model_dump()),
         "trained_with": join_software(inputs.software),
         "packages": describe_report(),

@@ -1,44 +1,83 @@
-"""What the page runs in the browser to read drawings: the trained networks, and test images.
+"""What the page runs in the browser to read drawings: trained networks, and test images.
 
 A network travels as the list of its layers, in the order in which they run, so that
-templates/networks.js needs to know no architecture.
+templates/networks.js needs to know no architecture. All networks of a model share one list, and
+each has numbers of its own.
 """
 
 import base64
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torchvision.ops import masks_to_boxes
 
+from stages.analysis.ensembles import Ensemble
+from stages.analysis.inputs import Inputs
+from stages.analysis.shifts import Shifts
 from stages.core.dataset import Split
-from stages.model.checkpoint import Checkpoint
+from stages.core.params import MODELS
+from stages.evaluation.interventions import ExplicitNorm, freeze, list_layers
+from stages.evaluation.shifts import CLEAN, Case
+from stages.model.network import Skipped
 from stages.reporting.words import Words
 
 IMAGES_OF_EACH_CLASS = 5
+NUM_AVERAGED = 2_000  # training images whose statistics a frozen layer takes
+UNCHANGED = {"contrast": 1.0, "brightness": 0.0, "noise": 0.0}  # what the page's sliders change
 
 
-def describe_drawing(
-    checkpoints: dict[str, Checkpoint], test: Split, words: Words
-) -> dict[str, Any]:
-    """Return what templates/draw.js reads, ready for JSON.
+def describe_drawing(inputs: Inputs, shifts: Shifts, words: Words) -> dict[str, Any]:
+    """Return what templates/draw.html.j2 and draw.js read, ready for JSON.
 
-    The images are the first five of each class in ``test``, whatever the models make of them. They
-    are there to pick from, and to complete the batch that batch normalization needs.
+    The images are the first five of each class in the test set, whatever the models make of them.
+    They are there to pick from, and to complete the batch whose statistics layers can take.
     """
+    test, ensembles = inputs.test, inputs.ensembles
     indices = [
         index
         for label in range(10)
         for index in (test.labels == label).nonzero().flatten()[:IMAGES_OF_EACH_CLASS].tolist()
     ]
-    return {
-        "networks": {model: describe_network(one) for model, one in checkpoints.items()},
-        "images": _encode(test.images[indices]),
-        "labels": test.labels[indices].tolist(),
-        "indices": indices,
-        "noun": words.noun,
-        "classes": words.classes,
-        "longerSide": measure_longer_side(test.images),
+    networks = {model: describe_networks(one, inputs.train) for model, one in ensembles.items()}
+    sources = {
+        model: [layer["usual"] for layer in one["layers"] if layer["kind"] == "normalization"]
+        for model, one in networks.items()
     }
+    return {
+        "networks": networks,
+        "usual": [
+            dict(zip(sources, of, strict=True)) for of in zip(*sources.values(), strict=True)
+        ],
+        "typical": {model: one.typical for model, one in ensembles.items()},
+        "averaged": min(NUM_AVERAGED, len(inputs.train)),
+        "tested": len(test),
+        "page": {
+            "models": list(ensembles),
+            "count": len(next(iter(ensembles.values())).networks),
+            "images": _encode(test.images[indices]),
+            "labels": test.labels[indices].tolist(),
+            "indices": indices,
+            "noun": words.noun,
+            "classes": words.classes,
+            "longerSide": measure_longer_side(test.images),
+            "record": {slider: _read_record(slider, shifts.accuracy) for slider in UNCHANGED},
+        },
+    }
+
+
+def _read_record(slider: str, accuracy: Mapping[Case, float]) -> list[dict[str, float]]:
+    """Return the percentages of the three models on record, by the value of the ``slider``.
+
+    None where only unchanged images are on record.
+    """
+    points: dict[float, dict[str, float]] = {}
+    for case, share in accuracy.items():
+        if case.shift in (slider, CLEAN[0]) and case.reading in MODELS:
+            at = UNCHANGED[slider] if case.shift == CLEAN[0] else case.severity
+            points.setdefault(at, {"at": at})[case.reading] = round(100 * share, 1)
+    return [points[at] for at in sorted(points)] if len(points) > 1 else []
 
 
 def measure_longer_side(images: torch.Tensor) -> int:
@@ -46,72 +85,71 @@ def measure_longer_side(images: torch.Tensor) -> int:
 
     MNIST's digits were scaled to 20 pixels, Fashion-MNIST's items to 28.
     """
-    inked = images.squeeze(1) > 0
-    sides = [_extent(inked.any(dim=axis)) for axis in (1, 2)]
-    return int(torch.maximum(*sides).median())
+    boxes = masks_to_boxes(images.squeeze(1) > 0)  # left, top, right, bottom
+    return int((boxes[:, 2:] - boxes[:, :2] + 1).amax(dim=1).median())
 
 
-def _extent(inked: torch.Tensor) -> torch.Tensor:
-    """Count the places from the first to the last True in each row of ``inked`` [N, L]."""
-    begun = inked.int().cummax(dim=1).values
-    not_ended = inked.flip(1).int().cummax(dim=1).values.flip(1)
-    return (begun & not_ended).sum(dim=1)
+def describe_networks(ensemble: Ensemble, train: Split) -> dict[str, Any]:
+    """Return the layers of an ensemble, the numbers of each network, and which one is typical.
+
+    The first images of ``train`` give the statistics that its layers take when they are frozen.
+    """
+    typical, pixels = ensemble.networks[ensemble.typical], ensemble.pixels
+    few = Split(train.name, train.images[:NUM_AVERAGED], train.labels[:NUM_AVERAGED])
+    frozen = list_layers(freeze(typical, few, pixels, torch.device("cpu")))
+    return {
+        "layers": list(_list_layers(typical, iter(frozen))),
+        "pixels": {"mean": pixels.mean, "std": pixels.std},
+        "weights": [
+            _encode(torch.cat([x.flatten() for x in _numbers(network).values()]))
+            for network in ensemble.networks.values()
+        ],
+        "typical": list(ensemble.networks).index(ensemble.typical),
+    }
 
 
-def describe_network(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the layers of a network with their numbers, and the statistics of its pixels.
+def _list_layers(layer: nn.Module, frozen: Iterator[ExplicitNorm]) -> Iterator[dict[str, Any]]:
+    """Yield the kind and the settings of each layer, and how many numbers it has of its own.
 
     Dropout and Flatten are left out: in evaluation they change no number.
-    """
-    layers = [
-        {"name": name, **description}
-        for name, layer in checkpoint.network.named_modules()
-        if (description := _describe_layer(layer))
-    ]
-    pixels = {"mean": checkpoint.pixels.mean, "std": checkpoint.pixels.std}
-    return {"layers": layers, "pixels": pixels}
-
-
-def _describe_layer(layer: nn.Module) -> dict[str, Any] | None:
-    """Return the kind, the settings and the numbers of ``layer``; None if it changes no number.
 
     Raises:
         TypeError: networks.js knows no such layer.
     """
     match layer:
-        case nn.Sequential() | nn.Dropout() | nn.Flatten():
-            return None
-        case nn.Conv2d():
-            settings = {
-                "outputs": layer.out_channels,
-                "kernel": layer.kernel_size[0],
-                "padding": layer.padding[0],
-            }
-            return _describe("convolution", settings, weights=layer.weight)
+        case nn.Dropout() | nn.Flatten():
+            return
+        case nn.Sequential():
+            is_skipped = isinstance(layer, Skipped)
+            yield from [{"kind": "keep", "numbers": []}] * is_skipped
+            for part in layer:
+                yield from _list_layers(part, frozen)
+            yield from [{"kind": "add_kept", "numbers": []}] * is_skipped
+            return
+        case nn.Conv2d(kernel_size=(kernel, _), padding=(padding, _)):
+            settings = {"kind": "convolution", "kernel": kernel, "padding": padding}
+            settings["outputs"] = layer.out_channels
         case nn.ReLU():
-            return _describe("relu", {})
+            settings = {"kind": "relu"}
         case nn.MaxPool2d():
-            return _describe("max_pool", {"kernel": layer.kernel_size})
+            settings = {"kind": "max_pool", "kernel": layer.kernel_size}
         case nn.AvgPool2d():
-            return _describe("average_pool", {"kernel": layer.kernel_size})
-        case nn.GroupNorm():
-            settings = {"groups": layer.num_groups, "eps": layer.eps}
-            return _describe("normalization", settings, scale=layer.weight, shift=layer.bias)
-        case nn.BatchNorm2d():
-            return _describe(
-                "normalization",
-                {"groups": None, "eps": layer.eps},
-                scale=layer.weight,
-                shift=layer.bias,
-                runningMean=layer.running_mean,
-                runningVariance=layer.running_var,
-            )
-    raise TypeError(f"templates/networks.js cannot run {layer}")
+            settings = {"kind": "average_pool", "kernel": layer.kernel_size}
+        case nn.BatchNorm2d() | nn.GroupNorm():
+            own, is_batch = next(frozen), isinstance(layer, nn.BatchNorm2d)
+            settings = {"kind": "normalization", "groups": own.groups, "eps": layer.eps}
+            settings["usual"] = "frozen" if is_batch else "image"
+            if not is_batch:  # which has averages of its own
+                averages = own.mean.tolist(), own.variance.tolist()
+                settings["running_mean"], settings["running_var"] = averages
+        case _:
+            raise TypeError(f"templates/networks.js cannot run {layer}")
+    yield settings | {"numbers": [[name, x.numel()] for name, x in _numbers(layer).items()]}
 
 
-def _describe(kind: str, settings: dict[str, Any], **numbers: torch.Tensor) -> dict[str, Any]:
-    encoded = {name: _encode(tensor.detach()) for name, tensor in numbers.items()}
-    return {"kind": kind, **settings, "numbers": encoded}
+def _numbers(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the weights and running averages in the order of the layers."""
+    return {name: x for name, x in module.state_dict().items() if x.is_floating_point()}
 
 
 def _encode(tensor: torch.Tensor) -> str:

@@ -8,8 +8,8 @@ from matplotlib.patches import Rectangle
 from stages.analysis.worked_example import SharedStatistics
 from stages.reporting.figures.style import PAPER, figure_style, subplots
 
-# Okabe and Ito's eight colours, light enough to read black numbers on.
-FILLS = ["#99C7E0", "#F3C9A5", "#99D8C7", "#F5E99C", "#CDB5D8", "#C9C9C9", "#BFE3F7", "#EFC4D9"]
+# None is the colour of a model, all are light enough to read black numbers on.
+FILLS = ["#F5E99C", "#CDB5D8", "#C9C9C9", "#F7C5D8", "#CFD09A", "#B59AB5", "#A8A8A8", "#FFFFFF"]
 _GAP = 0.5  # cells between channels
 _LINE = 1.3  # cells between images: room for a mean and a variance
 

@@ -1,5 +1,5 @@
-// The part that reads drawings, with the networks of networks.js: first how a drawing becomes an
-// image and how images are changed, then what the page shows.
+// The part that reads drawings, with the networks of networks.js: how a drawing becomes an image and
+// how images are changed, what the reader asks for, and what the page shows.
 "use strict";
 
 // ---- Images. A drawing becomes one as the test images did: it is scaled until its longer side
@@ -47,13 +47,14 @@ function meanOfSquare(ink, width, left, top, side) {
 }
 
 // Contrast is the share that is left of each pixel's distance from its image's mean; brightness is
-// added; noise is the standard deviation of what is added at random. 0 and 1 are the limits.
+// added; noise is the standard deviation of what is added at random. 0 and 1 are the limits, and
+// the result is one of the 256 grey values of image files.
 function change(images, { contrast, brightness, noise }, random) {
   const clip = (value) => Math.min(1, Math.max(0, value));
   const means = range(images.length / PIXELS).map((i) => moments([part(images, PIXELS, i)]).mean);
   return images.map((value, i) => {
     const mean = means[Math.floor(i / PIXELS)], faded = clip(mean + contrast * (value - mean));
-    return clip(clip(faded + brightness) + noise * random[i]);
+    return Math.round(255 * clip(clip(faded + brightness) + noise * random[i])) / 255;
   });
 }
 
@@ -61,101 +62,220 @@ function change(images, { contrast, brightness, noise }, random) {
 const normals = (count) => Float32Array.from(range(count), () =>
   Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random()));
 
-// ---- What the page shows. draw.html.j2 says what its controls mean.
+// ---- What the reader asks for. draw.html.j2 says what its controls mean.
 
-const show = (number) => number.toFixed(2).replace("-", "\u2212"); // a minus, not a hyphen
 const element = (id) => document.getElementById(`draw-${id}`);
 const data = JSON.parse(element("data").textContent);
-const networks = Object.entries(data.networks).map(([model, one]) => [model, readNetwork(one)]);
 const testImages = Float32Array.from(bytes(data.images), (value) => value / 255);
 const batch = new Float32Array(PIXELS + testImages.length); // the drawing, then the test images
+const form = element("form"), { pick, contrast, brightness, noise, layer } = form.elements;
+const sliders = [contrast, brightness, noise], truth = element("truth");
 const board = element("board"), pen = board.getContext("2d", { willReadFrequently: true });
-const picks = [...document.getElementsByName("draw-pick")];
-const sliders = ["contrast", "brightness", "noise"];
+const initial = [...new FormData(form)];
 let random = normals(batch.length); // what the noise is made of
-let frame, counting; // timers: of the next update, and of the next count
+let isDrawing = false, isTold = true; // what the drawing shows; else the networks guess it
+let frame, writing; // timers: of the next update, and of the next writing of the address
+let ask; // gives a job to a worker, or does it here where the browser refuses workers
+let job = { number: 0 }, answers; // to the job, by model
+let isBusy = false, isLate = false; // with the first answers; for the next job
 
-function wipe() {
-  for (const one of picks) one.checked = false;
-  pen.fillRect(0, 0, board.width, board.height);
-  updateSoon(new Float32Array(PIXELS));
+function startWorker() {
+  const networks = element("networks").textContent;
+  const stayHere = () => {
+    const models = readModels(networks);
+    ask = (job) => answer(models, job, take);
+    isBusy = false;
+    updateSoon();
+  };
+  try {
+    const worker = new Worker(URL.createObjectURL(new Blob([element("code").textContent])));
+    Object.assign(worker, { onmessage: (event) => take(event.data), onerror: stayHere });
+    worker.postMessage(networks);
+    ask = (job) => worker.postMessage(job);
+  } catch {
+    stayHere();
+  }
 }
 
-function pick(index) {
-  updateSoon(part(testImages, PIXELS, index));
-  paint(element("view"), [part(batch, PIXELS, 0)], SIDE, 1);
-  pen.drawImage(element("view"), 0, 0, board.width, board.height);
-}
-
-function draw(event) {
-  if (event.type === "pointerdown") {
-    if (picks.some((one) => one.checked)) wipe();
-    board.setPointerCapture(event.pointerId);
-    pen.beginPath();
-  } else if (!board.hasPointerCapture(event.pointerId)) return; // nothing is pressed
-  const scale = board.width / board.clientWidth;
-  pen.lineTo(event.offsetX * scale, event.offsetY * scale);
-  pen.stroke();
-  const { data: rgba, width } = pen.getImageData(0, 0, board.width, board.height);
-  const ink = Float32Array.from(range(width * width), (i) => rgba[4 * i] / 255);
-  updateSoon(likeTestImages(ink, width, data.longerSide));
-}
-
-// Once per frame at most, however fast the mouse is. An `image` takes the drawing's place.
-function updateSoon(image = []) {
-  batch.set(image);
+// Once per frame at most, however fast the mouse is, and once the last job has its first answers.
+function updateSoon() {
   cancelAnimationFrame(frame);
   frame = requestAnimationFrame(update);
 }
 
 function update() {
-  const settings = Object.fromEntries(sliders.map((name) => [name, Number(element(name).value)]));
-  for (const name of sliders) element(`${name}-shown`).textContent = show(settings[name]);
-  const useBatch = element("batch").checked;
-  const unchanged = part(batch, PIXELS, 0), changed = change(batch, settings, random);
-  paint(element("view"), [part(changed, PIXELS, 0)], SIDE, 1);
-  const isEmpty = !unchanged.some(Boolean);
-  const readings = networks.map(([model, network]) => {
-    const probabilities = runNetwork(model, network, unchanged, changed, useBatch);
-    showBars(model, isEmpty ? probabilities.fill(0) : probabilities);
-    return `${model} reads ${data.classes[best(probabilities)]}`;
-  });
-  element("maps").style.visibility = isEmpty ? "hidden" : ""; // an empty image sets no scale
-  element("status").textContent = isEmpty ? `Draw a ${data.noun}.` : `${readings.join(", ")}.`;
-  clearTimeout(counting); // all test images take longer: count when the controls rest
-  counting = setTimeout(() => networks.forEach((one) => countRight(one, changed, useBatch)), 300);
+  isLate = isBusy;
+  if (isBusy) return;
+  if (!pick.value) batch.set(readBoard());
+  const unchanged = batch.slice(0, PIXELS), isEmpty = !unchanged.some(Boolean);
+  const settings = Object.fromEntries(sliders.map((one) => [one.name, one.valueAsNumber]));
+  const sources = Object.fromEntries(data.models.map((model) => [model, sourcesOf(model)]));
+  const chosen = Object.values(sources).flatMap((own) => own ?? []);
+  const images = change(chosen.length ? batch : unchanged, settings, random);
+  paint(element("view"), [part(images, PIXELS, 0)], SIDE, 1);
+  showSettings(settings, isEmpty);
+  if (isDrawing && chosen.includes("batch")) return; // which takes long
+  const number = job.number + 1, block = layer.value - 1, { labels } = data;
+  job = { number, unchanged, images, labels, sources, block, all: !isDrawing };
+  answers = Object.fromEntries(data.models.map((model) => [model, { asked: [] }]));
+  if (isEmpty) return showAnswers();
+  isBusy = true;
+  ask(job);
 }
 
-// Show the maps of the changed drawing, and return its probabilities.
-function runNetwork(model, network, unchanged, changed, useBatch) {
-  const needsBatch = model === "bn" && useBatch; // else the other images change nothing
-  const images = needsBatch ? changed : part(changed, PIXELS, 0);
-  const { logits, blocks } = forward(network, images, useBatch);
-  const block = element("block").value, usual = forward(network, unchanged).blocks[block];
-  showMaps(`${model}-before`, blocks[block].before, usual.before);
-  showMaps(`${model}-after`, blocks[block].after, usual.after);
-  return softmax(part(logits, 10, 0));
+// Where the layers of a model take their statistics from; null if as usual.
+function sourcesOf(model) {
+  const switches = [...form.querySelectorAll(`select[name^=${model}]`)];
+  const isUsual = switches.every((one) => one.querySelector("[selected]").selected);
+  return isUsual ? null : switches.map((one) => one.value);
 }
 
-function showBars(model, probabilities) {
-  probabilities.forEach((probability, label) => {
-    const row = element(`${model}-${label}`);
-    row.querySelector("i").style.width = `${100 * probability}%`;
-    row.lastElementChild.textContent = (100 * probability).toFixed(1);
-  });
+function readBoard() {
+  const { data: rgba, width } = pen.getImageData(0, 0, board.width, board.height);
+  const least = 8; // some browsers add a little noise, against tracking
+  const ink = range(width * width).map((i) => rgba[4 * i] < least ? 0 : rgba[4 * i] / 255);
+  return likeTestImages(ink, width, data.longerSide);
 }
 
-function countRight([model, network], changed, useBatch) {
-  const { logits } = forward(network, changed, useBatch);
-  const right = data.labels.filter((label, i) => best(part(logits, 10, i + 1)) === label);
-  element(`${model}-right`).textContent = `${right.length} of ${data.labels.length}`;
+function clearBoard() {
+  for (const one of pick) one.checked = false;
+  pen.fillRect(0, 0, board.width, board.height);
+  isTold = false;
 }
 
-// The channels of the drawing: white above 0, pink below. What the unchanged one gives (`usual`)
-// sets the scale, so that a change looks like one.
-function showMaps(id, { data, channels, size }, usual) {
+function showPicked() {
+  const place = data.indices.indexOf(Number(pick.value));
+  batch.set(part(testImages, PIXELS, place));
+  paint(element("view"), [part(batch, PIXELS, 0)], SIDE, 1);
+  pen.drawImage(element("view"), 0, 0, board.width, board.height);
+  truth.value = data.labels[place];
+  isTold = true;
+}
+
+function draw(event) {
+  if (!event.isPrimary || event.buttons !== 1) return; // another finger, or nothing is pressed
+  const scale = board.width / board.clientWidth;
+  const x = event.offsetX * scale, y = event.offsetY * scale;
+  if (event.type === "pointerdown") {
+    if (pick.value) clearBoard();
+    board.setPointerCapture(event.pointerId);
+    isDrawing = true;
+    pen.beginPath();
+    pen.moveTo(x, y + 0.1); // so that a click draws a dot
+  }
+  if (!isDrawing) return; // it was pressed elsewhere
+  pen.lineTo(x, y);
+  pen.stroke();
+  updateSoon();
+}
+
+function release() {
+  isDrawing = false;
+  respond();
+}
+
+// Update, and keep what the reader changed in the address, so that a situation can be sent.
+function respond() {
+  updateSoon();
+  clearTimeout(writing);
+  writing = setTimeout(() => {
+    const state = new URLSearchParams(new FormData(form));
+    for (const [name, value] of initial) if (state.get(name) === value) state.delete(name);
+    history.replaceState(null, "", `#draw?${state}`);
+  }, 300);
+}
+
+function readAddress() {
+  const [id, query] = location.hash.split("?");
+  if (id !== "#draw" || query === undefined) return;
+  form.reset();
+  for (const [name, value] of new URLSearchParams(query)) {
+    const control = form.elements.namedItem(name);
+    if (control) control.value = value;
+    if (control?.selectedIndex === -1) control.querySelector("[selected]").selected = true;
+  }
+  document.getElementById("draw").scrollIntoView();
+  showPicked();
+  updateSoon();
+}
+
+// ---- What the page shows.
+
+const show = (number) => number.toFixed(2).replace("-", "\u2212"); // a minus, not a hyphen
+
+function write(id, text) { // what stays the same need not be read out again
+  if (element(id).textContent !== text) element(id).textContent = text;
+}
+
+function showSettings(settings, isEmpty) {
+  for (const { name, value, min, max } of sliders) {
+    write(`${name}-shown`, show(Number(value)));
+    element(`${name}-mark`)?.setAttribute("d", `M${100 * (value - min) / (max - min)} 0v100`);
+  }
+  for (const button of form.querySelectorAll("[aria-pressed]")) {
+    const isOn = sliders.every(({ name }) => Number(button.dataset[name]) === settings[name]);
+    button.setAttribute("aria-pressed", isOn);
+  }
+  element("new-noise").disabled = settings.noise === 0;
+  const moved = sliders.filter((one) => one.value !== one.defaultValue);
+  const { name, valueAsNumber } = moved[0] ?? contrast;
+  const recorded = data.record[name].find(({ at }) => at === valueAsNumber && moved.length < 2);
+  element("record").hidden = !recorded;
+  if (recorded) write("recorded", data.models.map((one) => `${one} ${recorded[one]} %`).join(", "));
+  const whose = pick.value ? `Test image ${pick.value}: drawing replaces it.` : "Your drawing.";
+  write("shown", isEmpty ? `Draw a ${data.noun}.` : whose);
+}
+
+// Take in an answer, unless it comes too late. Shown are the first ones together, then all.
+function take({ number, isLast, model, probabilities, ...more }) {
+  if (number !== job.number) return;
+  const all = Object.values(answers);
+  Object.assign(answers[model], more); // what goes on in the typical network, or what it gets right
+  if (probabilities) answers[model].asked.push(probabilities);
+  const areFirst = more.maps && all.every((one) => one.asked.length);
+  if (areFirst && !isTold) truth.value = all.map((one) => one.usual).sort()[1]; // what two read
+  if (areFirst || isLast) showAnswers();
+  if (!areFirst) return;
+  for (const [name, { maps }] of Object.entries(answers)) {
+    for (const when in maps) showMaps(`${name}-${when}`, maps[when]);
+  }
+  isBusy = false;
+  if (isLate) updateSoon();
+}
+
+function showAnswers() {
+  const label = Number(truth.value);
+  for (const [model, { asked, right }] of Object.entries(answers)) {
+    const counts = data.classes.map((_, i) => asked.filter((one) => best(one) === i).length);
+    const verdict = best(counts) === label ? "right" : "wrong";
+    write(`${model}-verdict`, asked.length ? verdict : "");
+    element(`${model}-verdict`).className = verdict;
+    write(`${model}-tally`, asked.length ? tell(counts, asked.length, label, right) : "");
+    data.classes.forEach((_, i) => {
+      const row = element(`${model}-${i}`);
+      const percent = 100 * asked.reduce((sum, one) => sum + one[i] / asked.length, 0);
+      row.classList.toggle("truth", i === label);
+      row.querySelector("i").style.width = `${percent}%`;
+      row.lastElementChild.textContent = percent.toFixed(1);
+    });
+  }
+}
+
+function tell(counts, count, label, right) {
+  const name = (i) => data.classes[i];
+  if (count < data.count || count === 1) {
+    const more = right === undefined ? "" : `, and ${right} of ${data.labels.length} test images right`;
+    return `one network reads ${name(best(counts))}${more}`;
+  }
+  const others = range(counts.length).filter((i) => counts[i] && i !== label);
+  const more = others.sort((a, b) => counts[b] - counts[a]).map((i) => `, ${counts[i]} read ${name(i)}`);
+  return `${counts[label]} of ${count} networks read ${name(label)}${more.join("")}`;
+}
+
+// The channels of the drawing: white above 0, pink below.
+function showMaps(id, { data, channels, size, highest }) {
   const maps = range(channels).map((channel) => part(data, size * size, channel));
-  paint(element(id), maps, size, Math.max(...usual.data.map(Math.abs)));
+  paint(element(id), maps, size, highest);
   const { mean, variance } = moments(maps);
   element(`${id}-text`).textContent = `mean ${show(mean)}, deviation ${show(Math.sqrt(variance))}`;
 }
@@ -167,30 +287,42 @@ function paint(canvas, planes, size, highest) {
   canvas.width = columns * pitch - 1;
   canvas.height = rows * pitch - 1;
   const context = canvas.getContext("2d"), tile = context.createImageData(size, size);
+  const white = [255, 255, 255], pink = [255, 70, 160];
+  tile.data.fill(255); // opaque
   planes.forEach((plane, n) => {
     plane.forEach((value, i) => {
-      const full = value < 0 ? [255, 70, 160] : [255, 255, 255];
-      const colour = full.map((part) => part * Math.abs(value) / highest);
-      tile.data.set([...colour, 255], 4 * i);
+      const full = value < 0 ? pink : white, share = Math.abs(value) / highest;
+      for (let c = 0; c < 3; c++) tile.data[4 * i + c] = full[c] * share;
     });
     context.putImageData(tile, n % columns * pitch, Math.floor(n / columns) * pitch);
   });
 }
 
 Object.assign(pen, { lineWidth: 22, lineCap: "round", lineJoin: "round", strokeStyle: "white" });
-board.addEventListener("pointerdown", draw);
-board.addEventListener("pointermove", draw);
-element("parts").addEventListener("input", ({ target }) =>
-  target.name === "draw-pick" ? pick(Number(target.value)) : updateSoon());
-element("parts").addEventListener("click", ({ target: { id, dataset } }) => {
-  if (id === "draw-wipe") wipe();
-  if (id === "draw-new-noise") random = normals(batch.length);
-  for (const name of sliders) { // "noisy" and its like say where the sliders go
-    element(name).value = dataset[name] ?? element(name).value;
+for (const type of ["pointerdown", "pointermove"]) board.addEventListener(type, draw);
+for (const type of ["pointerup", "pointercancel"]) board.addEventListener(type, release);
+form.addEventListener("input", ({ target }) => {
+  if (target.name === "pick") showPicked();
+  if (target === truth) isTold = true;
+  if (target.dataset.all) { // the switch of all layers sets theirs, then rests
+    for (const one of form.querySelectorAll(`select[name^=${target.dataset.all}]`)) {
+      one.value = target.value === "usual" ? one.querySelector("[selected]").value : target.value;
+    }
+    target.value = "";
   }
-  updateSoon();
+  respond();
 });
-element("parts").hidden = false;
+form.addEventListener("click", ({ target: { id, type, dataset } }) => {
+  if (id === "draw-wipe") clearBoard();
+  if (id === "draw-new-noise") random = normals(batch.length);
+  if (dataset.guess) write("guessed", `You said ${dataset.guess}.`);
+  for (const one of sliders) one.value = dataset[one.name] ?? one.value; // "noisy" and its like
+  if (type === "button") respond();
+});
+window.addEventListener("hashchange", readAddress);
+form.hidden = false;
 batch.set(testImages, PIXELS);
-picks[0].checked = true;
-pick(0);
+showPicked();
+startWorker();
+readAddress();
+updateSoon();

@@ -1,7 +1,8 @@
-// The trained networks, run in the browser: first their layers, then the networks themselves.
+// The trained networks, run in the browser: their layers, the networks, and the answers to draw.js.
 //
-// The page holds each network as a list of layers in JSON, made by stages/reporting/draw.py.
-// draw.js runs them on drawings; worked_example.js takes the normalization alone.
+// The page holds the networks of each model as a list of layers in JSON, made by
+// stages/reporting/draw.py. A worker runs this file again, beside the page, so that reading never
+// keeps anybody from drawing. worked_example.js takes the normalization alone.
 "use strict";
 
 // ---- Layers. A tensor is {data, count, channels, size}: `data` holds `count` images one after
@@ -28,57 +29,55 @@ function surroundWithZeros(x, width) {
   return y;
 }
 
-// Each output number is a weighted sum of the input numbers under the kernel, in all channels.
-function convolve(input, { outputs, kernel, padding, weights }) {
+// Each output plane is a sum of input planes, moved and weighted: one for each weight.
+function convolve(input, { outputs, kernel, padding, weight }) {
   const x = padding ? surroundWithZeros(input, padding) : input;
-  const y = tensor(x.count, outputs, x.size - kernel + 1);
-  const distances = range(x.channels * kernel ** 2).map((i) => { // from the kernel's first corner
-    const { plane, row, column } = placeOf(i, kernel);
-    return indexOf(plane, row, column, x.size);
-  });
-  for (let i = 0; i < y.data.length; i++) {
-    const { plane, row, column } = placeOf(i, y.size);
-    const image = Math.floor(plane / outputs), channel = plane % outputs;
-    const corner = indexOf(image * x.channels, row, column, x.size);
-    const ownWeights = channel * distances.length; // where this channel's weights begin
-    let sum = 0;
-    for (let k = 0; k < distances.length; k++) {
-      sum += weights[ownWeights + k] * x.data[corner + distances[k]];
+  const y = tensor(x.count, outputs, x.size - kernel + 1), { data, size } = y;
+  const inputs = x.channels * kernel ** 2; // the moved planes
+  for (let plane = 0; plane < x.count * outputs; plane++) {
+    const image = Math.floor(plane / outputs), output = plane % outputs;
+    for (let i = 0; i < inputs; i++) {
+      const share = weight[output * inputs + i], moved = placeOf(i, kernel);
+      for (let row = 0; row < size; row++) {
+        const to = indexOf(plane, row, 0, size), start = image * x.channels + moved.plane;
+        const from = indexOf(start, row + moved.row, moved.column, x.size);
+        for (let j = 0; j < size; j++) data[to + j] += share * x.data[from + j];
+      }
     }
-    y.data[i] = sum;
   }
   return y;
 }
 
 // Which planes share one mean and one variance is all that tells the normalizations apart:
-//   bn: one channel's planes in all images of the batch;
-//   gn: one image's planes in a group of neighbouring channels, which lie side by side;
+//   bn: one channel's planes in all images of the batch (so each channel is a group of its own);
+//   gn: one image's planes in a group of neighbouring channels;
 //   ln: one image's planes in all channels, which is gn with one group.
-function sharingPlanes({ count, channels }, groups) {
+// Returns the sets of planes that share, image by image unless `ofBatch`, then group by group.
+function sharingPlanes({ count, channels }, groups, ofBatch) {
   const width = channels / groups;
-  return groups === null
-    ? range(channels).map((channel) => range(count).map((image) => image * channels + channel))
-    : range(count * groups).map((group) => range(width).map((i) => group * width + i));
+  const together = ofBatch ? [range(count)] : range(count).map((image) => [image]);
+  return together.flatMap((images) => range(groups).map((group) =>
+    images.flatMap((image) => range(width).map((i) => image * channels + group * width + i))));
 }
 
 // Subtract the mean, divide by the standard deviation, then scale and shift each channel by
-// learned numbers. A trained bn uses the running averages that it kept while it was trained,
-// unless it is told to use the statistics of the batch, as it did in training.
-function normalize(x, layer, useBatch) {
+// learned numbers. The mean and the variance are those of the "image", of the whole "batch", or
+// "frozen": averages of the training, which a trained bn takes unless it is told otherwise.
+function normalize(x, layer, source = layer.usual) {
   const area = x.size * x.size, y = tensor(x.count, x.channels, x.size);
-  for (const planes of sharingPlanes(x, layer.groups)) {
-    const parts = planes.map((plane) => part(x.data, area, plane));
-    const { mean, variance } = layer.groups === null && !useBatch
-      ? { mean: layer.runningMean[planes[0]], variance: layer.runningVariance[planes[0]] }
-      : moments(parts);
+  sharingPlanes(x, layer.groups, source === "batch").forEach((planes, set) => {
+    const group = set % layer.groups;
+    const { mean, variance } = source === "frozen"
+      ? { mean: layer.running_mean[group], variance: layer.running_var[group] }
+      : moments(planes.map((plane) => part(x.data, area, plane)));
     for (const plane of planes) {
       const channel = plane % x.channels;
-      const scale = layer.scale[channel] / Math.sqrt(variance + layer.eps);
+      const scale = layer.weight[channel] / Math.sqrt(variance + layer.eps);
       for (let i = plane * area; i < (plane + 1) * area; i++) {
-        y.data[i] = (x.data[i] - mean) * scale + layer.shift[channel];
+        y.data[i] = (x.data[i] - mean) * scale + layer.bias[channel];
       }
     }
-  }
+  });
   return y;
 }
 
@@ -104,10 +103,12 @@ function pool(x, kernel, start, combine) {
 
 const LAYERS = {
   convolution: convolve,
-  normalization: normalize,
+  normalization: (x, layer, { source }) => normalize(x, layer, source),
   relu: (x) => ({ ...x, data: x.data.map((value) => Math.max(value, 0)) }),
   max_pool: (x, { kernel }) => pool(x, kernel, -Infinity, Math.max),
   average_pool: (x, { kernel }) => pool(x, kernel, 0, (sum, value) => sum + value / kernel ** 2),
+  keep: (x) => x, // for add_kept, which ends a skip connection
+  add_kept: (x, _, { kept }) => ({ ...x, data: x.data.map((value, i) => value + kept.data[i]) }),
 };
 
 // ---- Networks. An image is 28 x 28 numbers from 0 (black) to 1 (white).
@@ -115,21 +116,34 @@ const LAYERS = {
 const SIDE = 28, PIXELS = SIDE * SIDE;
 const bytes = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
 
-function readNetwork({ layers, pixels }) {
-  const read = ([name, base64]) => [name, new Float32Array(bytes(base64).buffer)];
-  const numbers = (layer) => Object.fromEntries(Object.entries(layer.numbers).map(read));
-  return { pixels, layers: layers.map((layer) => ({ ...layer, ...numbers(layer) })) };
+// The networks of each model, decoded when they are first needed.
+function readModels(json) {
+  return Object.entries(JSON.parse(json)).map(([model, { layers, pixels, weights, typical }]) => {
+    const networks = [];
+    const take = (place) => networks[place] ??= { pixels, layers: decode(layers, weights[place]) };
+    return { model, typical, count: weights.length, take };
+  });
 }
 
-// Returns ten logits for each image, and what enters and leaves each normalization.
-function forward({ layers, pixels }, images, useBatch = false) {
+// Give the layers the numbers of one network, which follow one another in `base64`.
+function decode(layers, base64) {
+  const all = new Float32Array(bytes(base64).buffer);
+  let used = 0;
+  const take = ([name, count]) => [name, all.subarray(used, used += count)];
+  return layers.map((layer) => ({ ...layer, ...Object.fromEntries(layer.numbers.map(take)) }));
+}
+
+// Returns ten logits for each image, and what enters and leaves each normalization, whose
+// statistics come from `sources`, one each, or as usual.
+function forward({ layers, pixels }, images, sources = []) {
   const standardized = images.map((value) => (value - pixels.mean) / pixels.std);
-  let x = tensor(images.length / PIXELS, 1, SIDE, standardized);
+  let x = tensor(images.length / PIXELS, 1, SIDE, standardized), kept;
   const blocks = [];
   for (const layer of layers) {
     const before = x;
-    x = LAYERS[layer.kind](before, layer, useBatch);
+    x = LAYERS[layer.kind](before, layer, { source: sources[blocks.length], kept });
     if (layer.kind === "normalization") blocks.push({ before, after: x });
+    if (layer.kind === "keep") kept = x;
   }
   return { logits: x.data, blocks };
 }
@@ -139,4 +153,59 @@ const best = (numbers) => numbers.indexOf(Math.max(...numbers));
 function softmax(logits) {
   const powers = logits.map((logit) => Math.exp(logit - Math.max(...logits)));
   return powers.map((power) => power / powers.reduce((a, b) => a + b));
+}
+
+// ---- Answers to jobs. A job has a `number`; an image as it is (`unchanged`), and changed, as the
+// first of `images`; by model, where its layers take their statistics from (`sources`, null: as
+// usual); which normalization to look into (`block`); and whether to ask all networks (`all`).
+
+let newest; // the job that ends those before it
+
+// Report what one typical network of each model reads, then what the others read, one by one. In
+// between, the browser has time for all else.
+async function answer(models, job, report) {
+  newest = job;
+  const others = models.flatMap((one) => job.all ? askOthers(one, job) : []);
+  const questions = [...models.map((one) => () => lookInto(one, job)), ...others];
+  for (const [i, ask] of questions.entries()) {
+    await new Promise((done) => setTimeout(done));
+    if (newest !== job) return;
+    report({ number: job.number, isLast: i === questions.length - 1, ...ask() });
+  }
+}
+
+function lookInto({ model, typical, take }, { unchanged, images, sources, block }) {
+  const own = sources[model] ?? [], network = take(typical);
+  const needed = own.includes("batch") ? images : part(images, PIXELS, 0);
+  const changed = forward(network, needed, own), usual = forward(network, unchanged);
+  const map = (when) => {
+    const { data, channels, size } = changed.blocks[block][when];
+    const highest = Math.max(...usual.blocks[block][when].data.map(Math.abs));
+    return { data: data.slice(0, channels * size * size), channels, size, highest };
+  };
+  const probabilities = softmax(part(changed.logits, 10, 0));
+  const maps = { before: map("before"), after: map("after") };
+  return { model, probabilities, usual: best(usual.logits), maps };
+}
+
+// Where layers were switched, more images tell what that does; else, more networks.
+function askOthers({ model, typical, count, take }, { images, labels, sources }) {
+  if (sources[model]) {
+    return [() => {
+      const { logits } = forward(take(typical), images, sources[model]);
+      const isRight = (label, i) => best(part(logits, 10, i + 1)) === label; // the first is yours
+      return { model, right: labels.filter(isRight).length };
+    }];
+  }
+  const image = part(images, PIXELS, 0);
+  return range(count).filter((place) => place !== typical).map((place) => () =>
+    ({ model, probabilities: softmax(forward(take(place), image).logits) }));
+}
+
+if (typeof document === "undefined") { // in a worker: first come the networks, then jobs
+  let models;
+  onmessage = ({ data }) => {
+    if (models) answer(models, data, postMessage);
+    else models = readModels(data);
+  };
 }
