@@ -69,11 +69,17 @@ def test_metrics_have_the_same_keys_and_agree(project: Project) -> None:
         assert metrics["test_accuracy"] > 0.5
 
 
-def test_metrics_table_has_a_row_a_model(project: Project) -> None:
-    header, *rows = project.run("dvc", "metrics", "show").strip().splitlines()
+def test_metrics_table_has_a_row_a_model_and_one_of_verdicts(project: Project) -> None:
+    paths = [f"reports/metrics/{model}.json" for model in MODELS]
+    header, *rows = project.run("dvc", "metrics", "show", *paths).strip().splitlines()
     assert header.split()[0] == "Path"
     assert set(header.split()[1:]) == METRICS
-    assert [row.split()[0] for row in rows] == [f"reports/metrics/{model}.json" for model in MODELS]
+    assert [row.split()[0] for row in rows] == paths
+    shown = json.loads(project.run("dvc", "metrics", "show", "--json"))
+    assert sorted(next(iter(shown.values()))["data"]) == sorted([*paths, "reports/findings.json"])
+    verdicts = json.loads((project.folder / "reports/findings.json").read_text())
+    assert 0 < len(verdicts) <= 12
+    assert all(isinstance(x, str) and re.fullmatch(r"\w+", key) for key, x in verdicts.items())
 
 
 def test_histories_follow_the_validation_images(project: Project) -> None:
