@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -156,6 +159,33 @@ def test_axe_finds_no_violation(page: Page) -> None:
     found = Axe().run(page).response
     assert [(one["id"], one["nodes"][0]["html"][:100]) for one in found["violations"]] == []
     assert len(found["passes"]) > 20
+
+
+class _Strict(SimpleHTTPRequestHandler):
+    """Serves files as some build servers do: without the page's own styles, scripts, pictures."""
+
+    def end_headers(self) -> None:
+        policy = "sandbox; default-src 'none'; img-src 'self'; style-src 'self'"
+        self.send_header("Content-Security-Policy", policy)
+        super().end_headers()
+
+
+def test_served_strictly_it_has_links_for_figures(browser: Browser) -> None:
+    handler = partial(_Strict, directory=PAGE.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/{PAGE.name}")
+        links = page.locator("figure a:visible")
+        files = [PAGE.parent / one.get_attribute("href") for one in links.all()]
+        assert len(files) == page.locator("figure svg").count() > 10
+        assert [file for file in files if not file.is_file()] == []
+        assert page.locator("svg:visible").count() == 0  # they would be black boxes
+        assert page.locator(".answer").is_visible()
+        links.first.click()
+        assert page.locator("img").evaluate("image => image.naturalWidth") > 100
+        page.close()
+        server.shutdown()
 
 
 def test_it_is_small() -> None:

@@ -89,7 +89,8 @@ def render_svg(figure: Figure, text: str) -> str:
     """Return ``figure`` as an ``<svg>`` element for a page, described by ``text``.
 
     It scales with its container and takes its ink, paper and grid from the page's CSS
-    variables ``--ink``, ``--paper`` and ``--grid``.
+    variables ``--ink``, ``--paper`` and ``--grid``. Without that CSS it would be a black box, and
+    so it is hidden until the page's own sets ``display``.
     """
     content = io.StringIO()
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -103,4 +104,4 @@ def render_svg(figure: Figure, text: str) -> str:
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
     label = text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).rstrip()
+    return svg.replace("<svg", f'<svg display="none" role="img" aria-label="{label}"', 1).rstrip()
