@@ -9,6 +9,7 @@ from stages.core.inputs import unchanged_inputs
 from stages.core.machine import count_workers, set_up_machine
 from stages.core.params import MODELS, load_params
 from stages.core.process import run_as_command
+from stages.core.progress import Progress
 from stages.core.recipe import Recipe
 from stages.evaluation.histories import JOINED_PATH, read_histories, write_joined
 from stages.evaluation.metrics import measure, metrics_path, write_metrics
@@ -33,6 +34,7 @@ def _evaluate() -> None:
     histories = read_histories(params.train.epochs, dataset.followed.name)
     checkpoints = {m: read_checkpoint(checkpoint_path(m), Recipe.of(m, params)) for m in MODELS}
     workers = count_workers(params.train, len(MODELS))
+    progress = Progress("evaluation", len(MODELS))
     with ThreadPoolExecutor(workers) as pool:
         logits = {
             (model, split.name): pool.submit(
@@ -48,10 +50,11 @@ def _evaluate() -> None:
         metrics = measure(network, train_logits, dataset.train.labels, test_logits, test.labels)
         write_metrics(metrics_path(model), metrics)
         write_predictions(predictions_path(model), Predictions(test_logits, checkpoint.software))
-        print(f"{model}: test accuracy {metrics.test_accuracy:.2%}, {metrics.errors} errors")
         shifted |= predict_shifts(
             network, model, test, checkpoint.pixels, params.shifts, device, workers
         )
+        progress.end(f"{model}: {metrics.test_accuracy:.2%} right, {metrics.errors} errors")
+    progress.close()
     write_shifts(shifted, test.labels)
     write_joined(JOINED_PATH, histories)
 

@@ -25,8 +25,10 @@ def main() -> None:
 
 
 def read_session() -> str:
-    """Return the README's one session: commands after `$`, and what they print."""
-    (session,) = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
+    """Return the README's session of experiments: commands after `$`, and what they print."""
+    (session,) = re.findall(
+        r"```console\n(\$ dvc exp run --queue.*?)```", README.read_text(), re.DOTALL
+    )
     return session
 
 

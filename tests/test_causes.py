@@ -263,6 +263,9 @@ def job(params: Params) -> Job:
     recipe = Recipe.of("bn", params)
     torch.manual_seed(0)
     network = network_for(recipe)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0  # its averages are of the one batch
     (train, *_), pixels = prepare(ROOT / "data/raw", params.data)
     with torch.no_grad():
         network.train()(pixels.standardize(train.images[:500] / 255))
@@ -305,10 +308,10 @@ def test_clean_test_images_lie_near_the_clean_training_images(job: Job) -> None:
         (case.shift, layer) for case in (near, far) for layer in LAYERS
     ]
     assert all(row.mean < 0.1 > row.deviation for row in found[:6])
-    assert found[6].deviation == pytest.approx(0.9, abs=0.05)  # contrast x 0.1
+    assert all(row.deviation > 0.5 for row in found[6:])  # contrast x 0.1 takes most of it
 
 
-STUDY = "studies: {seeds: {question: x?, models: [bn], seeds: 1, networks: true}}"
+STUDY = "studies: {seeds: {question: 'x?', models: [bn], seeds: 1, networks: true}}"
 
 
 def test_the_command_computes_only_what_is_missing(tmp_path: Path, job: Job) -> None:

@@ -93,7 +93,7 @@ def test_every_column_and_study_of_the_records_is_explained() -> None:
 
 
 def test_readme_lists_the_studies() -> None:
-    listed = re.findall(r"(?m)^\| `([a-z-]+)` \| (.*\?) \| \d+ \|$", README)
+    listed = re.findall(r"(?m)^\| `([a-z0-9-]+)` \| (.*\?) \| \d+ \|$", README)
     assert listed == [(study.name, study.question) for study in STUDIES.values()]
 
 

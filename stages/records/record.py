@@ -108,7 +108,8 @@ def merge(rows: Sequence[Row], new: Sequence[Row]) -> list[Row]:
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write the record, with the columns that any row has."""
+    """Write the record, with the columns that any row has; a row without an outcome is ok."""
+    rows = [{"outcome": "ok"} | row for row in rows]
     used = {column: None for row in rows for column in row}
     varied = [column for column in used if column not in ("model", "seed", *RESULTS)]
     columns = ["model", "seed", *varied, *(column for column in RESULTS if column in used)]
