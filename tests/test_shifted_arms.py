@@ -67,10 +67,10 @@ def test_what_is_told_and_drawn_of_arms(studies: Studies) -> None:
     (one,) = studies.shifted
     assert one.name != studies.questions[0].name
     ((subject, _),) = list_shifts(one.shifts)
-    assert subject == "Contrast x 0.1, at 0"
+    assert subject == "Contrast \N{MULTIPLICATION SIGN} 0.1, at 0"
     assert tell_of_sizes(one.shifts) == ""  # which are of each arm
     header, rows = tabulate_shifts(one)
-    assert header == ["%", "clean", "contrast x 0.1"]
+    assert header == ["%", "clean", "contrast \N{MULTIPLICATION SIGN} 0.1"]
     assert ["bn, 0.05", "96.9", "61.9"] in rows
     assert [row[0] for row in rows].count("gn") == 1
     contrast, legend = draw_shifts(one.arms, one.controls).axes

@@ -10,6 +10,7 @@ from stages.analysis.shifts import BATCH, Kind, Shifts, kind_of
 from stages.analysis.studies import Studies
 from stages.records.declaration import Situation
 
+SHOWN = 8  # rows that are shown at once
 USABLE = 0.5  # the fraction of images that has to be read right for a choice to be of any use
 _AS_USUAL = Situation(when="everything is as in params.yaml")
 _SHIFTED = Situation(when="{}")
@@ -37,6 +38,11 @@ class Advice:
     kinds: tuple[Kind, ...] = ()  # of shifted test images, of which the same is chosen
     of_bn_alone: bool = False  # how to evaluate it
 
+    @property
+    def at_stake(self) -> float:
+        """What a wrong choice of the model costs at most: a fraction, 0 if that is not shown."""
+        return max((x.size for x in self.choice.worse if not self.of_bn_alone), default=0)
+
 
 def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]:
     """Choose for each situation for which several seeds are recorded.
@@ -57,6 +63,12 @@ def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]
         for situation in () if one.has_arms else one.study.situations:
             rows += _advise_on_shifted(one.shifts, situation, one.study.name, one.name)
     return rows
+
+
+def list_first(advice: Sequence[Advice]) -> list[Advice]:
+    """Return the usual situation, and those in which most is at stake, the most first."""
+    usual, *others = sorted(advice, key=lambda x: (x.situation != _AS_USUAL, -x.at_stake))
+    return [usual, *(x for x in others if x.at_stake)][:SHOWN]
 
 
 def _advise_on_shifted(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from stages.analysis.advice import Advice, advise
+from stages.analysis.causes import Causes, find_causes
 from stages.analysis.comparison import Comparison
 from stages.analysis.evidence import Evidence, compare_one_run, find_main_study, weigh
 from stages.analysis.failures import Failure, find_failures
@@ -36,6 +37,7 @@ class Findings:
     evidence: Evidence
     one_run: list[Comparison]  # what the images alone show of the networks of one run
     shifts: Shifts
+    causes: Causes | None  # None before interventions are on record
     studies: Studies
     advice: list[Advice]  # what to take in which situation
 
@@ -59,6 +61,7 @@ def judge(params: Params, inputs: Inputs) -> Findings:
         evidence=evidence,
         one_run=compare_one_run(inputs, learned),
         shifts=shifts,
+        causes=_find_causes(params, inputs),
         studies=studies,
         advice=advise(evidence, shifts, studies),
     )
@@ -71,6 +74,14 @@ def _compare_on_shifted(params: Params, inputs: Inputs, learned: list[str]) -> S
         if found := compare_seeds_by_shift(params, {"": cells}, list(MODELS)):
             return found[""]
     return compare_by_shift(params.shifts, inputs.shifted, inputs.test.labels, learned)
+
+
+def _find_causes(params: Params, inputs: Inputs) -> Causes | None:
+    study = find_main_study(inputs.studies)
+    if study is None:
+        return None
+    cells = {model: study.cells[model][0] for model in MODELS}
+    return find_causes(params, inputs.interventions, inputs.distances, cells)
 
 
 def _place(model: str, inputs: Inputs) -> Standing:

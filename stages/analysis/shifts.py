@@ -16,7 +16,6 @@ from stages.analysis.comparison import (
     compare_by_images,
     compare_by_seeds,
 )
-from stages.analysis.inference import Interval, mean_interval
 from stages.core.params import Params, ShiftParams
 from stages.evaluation.shifts import CLEAN, Case, list_cases
 from stages.records.results import Cell
@@ -34,7 +33,7 @@ class Shifts:
 
     params: ShiftParams
     accuracy: dict[Case, float]  # the mean, where there are several seeds
-    intervals: dict[Case, Interval]  # of each mean, on its own; none for one network
+    by_seed: dict[Case, list[float]]  # what that is the mean of; none for one network
     num_seeds: int  # 1: one network of each model, compared image by image
     comparisons: list[Comparison]  # at all shifts and severities, corrected as one family
 
@@ -160,11 +159,10 @@ def _summarize(
     params: Params, by_seed: Mapping[Case, Mapping[int, float]], comparisons: list[Comparison]
 ) -> Shifts:
     values = {case: list(of_case.values()) for case, of_case in by_seed.items()}
-    known = {case: mean_interval(of_case, 1) for case, of_case in values.items()}
     return Shifts(
         params.shifts,
         accuracy={case: mean(of_case) for case, of_case in values.items()},
-        intervals={case: interval for case, interval in known.items() if interval is not None},
+        by_seed=values,
         num_seeds=len(next(iter(values.values()))),
         comparisons=comparisons,
     )

@@ -113,7 +113,7 @@ class ShiftedStudy:
         if not self.has_arms:
             return first
         comparisons = dict.fromkeys(x for one in self.arms.values() for x in one.comparisons)
-        return replace(first, accuracy={}, intervals={}, comparisons=list(comparisons))
+        return replace(first, accuracy={}, by_seed={}, comparisons=list(comparisons))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from torchvision.io import encode_png
 
+from stages.analysis.advice import list_first
 from stages.analysis.findings import Findings
 from stages.analysis.mistakes import SHOWN
 from stages.core.dataset import Split
@@ -15,7 +16,7 @@ from stages.core.params import MODELS, flatten
 from stages.evaluation import interventions
 from stages.records.declaration import text_of
 from stages.records.results import CHANCE
-from stages.reporting import sentences, tables
+from stages.reporting import sentences, tables, why
 from stages.reporting.draw import describe_drawing
 from stages.reporting.figures.gallery import Picture
 from stages.reporting.figures.style import COLOURS, NAMES, render_svg
@@ -62,6 +63,8 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
     environment.globals |= {
         "tell": sentences,
         "tables": tables,
+        "list_first": list_first,
+        "why": why,
         "name_axis": name_axis,
         "define_shifts": define_shifts,
         "svg": lambda picture: Markup(render_svg(picture.figure, picture.text)),

@@ -32,14 +32,19 @@ def count_digits(x: Comparison) -> int:
     return 2 if width < 1 else 1 if width < 10 else 0
 
 
-def format_support(x: Comparison) -> str:
-    """Write the interval of the better one minus the other in points, if any, and the p-value."""
+def format_interval(x: Comparison) -> str:
+    """Write the interval of the better one minus the other in points; "" if there is none."""
     if x.interval is None:
-        return format_p(x.p_value)
+        return ""
     ends = [100 * end * (1 if x.difference > 0 else -1) for end in vars(x.interval).values()]
     digits = count_digits(x)
     low, high = (f"{round(end, digits) + 0.0:.{digits}f}" for end in sorted(ends))  # no -0
-    return f"{low} to {high}, {format_p(x.p_value)}"
+    return f"{low} to {high}".replace("-", "\N{MINUS SIGN}")
+
+
+def format_support(x: Comparison) -> str:
+    """Write the interval, if any, and the p-value."""
+    return ", ".join(filter(None, (format_interval(x), format_p(x.p_value))))
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

@@ -1,5 +1,6 @@
 """What the report says of what was judged: values in, sentences out."""
 
+import math
 from collections.abc import Sequence
 
 from stages.analysis.advice import choose
@@ -12,10 +13,13 @@ from stages.analysis.studies import Question
 from stages.core.params import MODELS, Params
 from stages.evaluation.shifts import CLEAN
 from stages.records.summary import tell_of_record
+from stages.reporting.figures.style import NAMES
 from stages.reporting.formats import (
     capitalized,
     count_digits,
+    format_interval,
     format_margin,
+    format_p,
     format_points,
     format_share,
     format_support,
@@ -26,10 +30,19 @@ from stages.reporting.words import call, name_pair, name_places, name_shift, nam
 
 def tell(x: Comparison) -> str:
     """Say how accurate both are, the better one first, how far apart, and how sure that is."""
+    return f"{_tell_both(x)} ({format_support(x)})"
+
+
+def tell_briefly(x: Comparison) -> str:
+    """Say the same without the p-value."""
+    return f"{_tell_both(x)} ({format_interval(x) or format_p(x.p_value)})"
+
+
+def _tell_both(x: Comparison) -> str:
     digits = count_digits(x)
     of = dict(zip((x.first, x.second), x.accuracies, strict=True))
     both = ", ".join(f"{call(name)} {format_share(of[name], max(digits, 1))}" for name in x.order)
-    return f"{both}, {format_points(x.size, digits)} apart ({format_support(x)})"
+    return f"{both}, {format_points(x.size, digits)} apart"
 
 
 def tell_verdict(x: Comparison, margin: float) -> str:
@@ -79,25 +92,29 @@ def tell_failure(why: Failure) -> str:
 
 def _recommend(evidence: Evidence, margin: float, num_images: int) -> str:
     pairs, best = evidence.by_accuracy, choose(evidence.by_accuracy).best or evidence.models
-    use = "Use " + ("any of the three" if len(best) == len(MODELS) else listed(best, "or"))
-    if len(best) == len(evidence.models):
-        are_equal = all(x.verdict == Verdict.EQUAL for x in pairs)
-        equal = f"in test accuracy they are {equal_within(margin)}"
-        use += f": {equal if are_equal else 'no difference in test accuracy is shown'}"
-        if reach := max(
-            (max(-x.interval.low, x.interval.high) for x in pairs if x.interval), default=0
-        ):
-            use += f", and with 95 % confidence no difference is above {format_points(reach)}"
+    use = "any of the three" if len(best) == len(MODELS) else listed(best, "or")
     basis, caution = f"Over {len(evidence.seeds)} seeds each", ""
     if not evidence.seeds:
         basis = f"On the same {num_images:,} test images, one run each"
         caution = " That compares these networks; comparing normalizations takes several seeds."
-    accuracies = ", ".join(f"{m} {format_share(x)}" for m, x in evidence.accuracy.items())
-    parts = [f"{basis}: {accuracies}", *(tell(x) for x in pairs if x.verdict == Verdict.DIFFER)]
+    shares = [f"{NAMES[m]} ({m}) reads {format_share(x)}" for m, x in evidence.accuracy.items()]
+    parts = [f"{basis}, {', '.join(shares)}", *(tell_briefly(x) for x in pairs if _differ(x))]
     if len(best) < len(evidence.models):
         both = [x for x in pairs if {x.first, x.second} <= set(best)]
         parts += [f"{name_pair(x)}: {tell_verdict(x, margin)}" for x in both]
-    return f"{use}. {'; '.join(parts)}.{caution}"
+    else:
+        are_equal = all(x.verdict == Verdict.EQUAL for x in pairs)
+        apart = equal_within(margin) if are_equal else "not shown to differ"
+        ends = [max(-x.interval.low, x.interval.high) for x in pairs if x.interval]
+        if ends:
+            images = math.ceil(num_images * max(ends))
+            apart += f": with 95 % confidence, at most {images:,} of {num_images:,} images apart"
+        parts.append(f"they are {apart}")
+    return f"Use {use}. {'; '.join(parts)}.{caution}"
+
+
+def _differ(x: Comparison) -> bool:
+    return x.verdict == Verdict.DIFFER
 
 
 def list_claims(evidence: Evidence, margin: float) -> list[tuple[str, str, str]]:
@@ -172,16 +189,25 @@ def list_shifts(shifts: Shifts) -> list[tuple[str, str]]:
     ]
 
 
-def tell_exception(shifts: Shifts) -> str:
-    """Say what the answer for images like the training images leaves out; "" if nothing."""
-    if not shifts.largest or shifts.largest[0].verdict != Verdict.DIFFER:
-        return ""
-    x = shifts.largest[0]
-    return (
-        "That is about test images like the training images. On others the networks differ, "
-        f"most of all with {name_shift(x.shift)}: {tell(x)}. In parentheses are the 95 % interval "
-        "of a difference, and how probable one as large is by chance."
-    )
+def list_exceptions(found: Findings) -> list[str]:
+    """Return when the answer turns, as far as such situations are on record."""
+    turns = []
+    largest = next(iter(found.shifts.largest), None)
+    if largest and largest.verdict == Verdict.DIFFER:
+        turns.append(f"test images are unlike those in training: {_tell_case(largest)}")
+    for row in found.advice:
+        if row.situation.finding and row.at_stake:
+            worst = max(row.choice.worse, key=lambda x: x.size)
+            turns.append(f"{row.situation.text}: {_tell_case(worst)}")
+    return turns
+
+
+def _tell_case(x: Comparison) -> str:
+    digits = count_digits(x)
+    of = dict(zip((x.first, x.second), x.accuracies, strict=True))
+    shares = ", ".join(f"{call(name)} {format_share(of[name], digits)}" for name in x.order)
+    where = f"with {name_shift(x.shift)} " if x.shift != CLEAN else ""
+    return f"{where}{shares}, {format_points(x.size, digits)} apart ({format_interval(x)})"
 
 
 def tell_of_statistics(shifts: Shifts) -> str:

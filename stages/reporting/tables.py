@@ -1,5 +1,6 @@
 """The tables of the report: a header, and rows of as many cells."""
 
+from collections.abc import Sequence
 from statistics import mean, stdev
 
 from stages.analysis.advice import Advice
@@ -10,7 +11,7 @@ from stages.core.params import MODELS
 from stages.evaluation.shifts import list_sets
 from stages.records.summary import list_seeds, show
 from stages.reporting.formats import counted, format_points, format_share, listed
-from stages.reporting.sentences import equal_within, list_claims, tell
+from stages.reporting.sentences import equal_within, list_claims, tell_briefly
 from stages.reporting.words import READINGS, call, name_axis, name_kind, name_shift
 
 Table = tuple[list[str], list[list[str]]]
@@ -84,10 +85,9 @@ def tabulate_shifts(one: ShiftedStudy) -> Table:
     return ["%", *(name_shift(x) or "clean" for x in last.items())], list(rows.values())
 
 
-def tabulate_advice(found: Findings, margin: float) -> Table:
-    """Return what to take in each situation."""
-    size = found.params.shifts.test_batch
-    rows = [_tell_advice(x, margin, size) for x in found.advice]
+def tabulate_advice(found: Findings, margin: float, advice: Sequence[Advice]) -> Table:
+    """Return what to take in each of these situations."""
+    rows = [_tell_advice(x, margin, found.params.shifts.test_batch) for x in advice]
     return ["situation", "take", "how sure", "study"], rows
 
 
@@ -102,11 +102,11 @@ def _tell_advice(one: Advice, margin: float, test_batch: int) -> list[str]:
         take += f" ({test_batch} images)"
     if not choice.is_usable:
         take = f"none{'; train with such images' * bool(kinds)}"
-    support = [": ".join(filter(None, (name_shift(x.shift), tell(x)))) for x in choice.worse]
-    if not support and choice.is_usable:
-        support.append(equal_within(margin) if choice.are_equal else "no difference is shown")
-    if choice.useless:
-        where = f" with {listed([name_shift(x) for x in choice.useless], 'or')}" * bool(kinds)
-        best = format_share(max(choice.useless.values()), 1)
-        support.append(f"none reads half{where} ({best} at best)")
-    return [situation, take, "; ".join(support), one.study]
+    if choice.worse:
+        x = max(choice.worse, key=lambda x: x.size)
+        support = ": ".join(filter(None, (name_shift(x.shift), tell_briefly(x))))
+    elif choice.is_usable:
+        support = equal_within(margin) if choice.are_equal else "no difference is shown"
+    else:
+        support = f"none reads half ({format_share(max(choice.useless.values()), 1)} at best)"
+    return [situation, take, support, one.study]

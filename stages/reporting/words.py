@@ -57,7 +57,7 @@ class ShiftWords:
 
 SHIFTS = {
     "contrast": ShiftWords(
-        "contrast x {:g}",
+        "contrast \N{MULTIPLICATION SIGN} {:g}",
         "factor",
         "Contrast: each pixel's distance from the mean of its image is multiplied by the factor.",
         images="of higher contrast",

@@ -9,6 +9,7 @@ from stages.analysis.findings import Findings
 from stages.analysis.worked_example import CHANNELS_PER_GROUP, find_shared_statistics
 from stages.core.params import MODELS
 from stages.model.normalization import NORMALIZATIONS, Normalization
+from stages.reporting.figures.causes import draw_causes
 from stages.reporting.figures.curves import draw_average, draw_course
 from stages.reporting.figures.mistakes import draw_confusions, draw_errors
 from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
@@ -33,8 +34,8 @@ class Picture:
 
 def draw_pictures(found: Findings) -> list[Picture]:
     """Draw all pictures."""
-    parts = _courses(found), _shifts(found), _studies(found), _errors(found), _example(found)
-    return [picture for part in parts for picture in part]
+    parts = _courses, _shifts, _causes, _studies, _errors, _example
+    return [picture for part in parts for picture in part(found)]
 
 
 def _courses(found: Findings) -> Iterator[Picture]:
@@ -56,6 +57,15 @@ def _shifts(found: Findings) -> Iterator[Picture]:
     if found.shifts.by_size:
         text = "Test accuracy of bn by the number of test images that give the statistics"
         yield Picture("test_batch", draw_test_batch(found.shifts), text)
+
+
+def _causes(found: Findings) -> Iterator[Picture]:
+    if found.causes:
+        text = (
+            "Test accuracy on shifted images, network by network: of bn with the statistics of the "
+            "test batch in some layers, of gn and ln with those of training images in some layers"
+        )
+        yield Picture("causes", draw_causes(found.causes), text)
 
 
 def _studies(found: Findings) -> Iterator[Picture]:

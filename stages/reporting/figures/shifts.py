@@ -27,6 +27,7 @@ _LEVELS = {"bn": "-", "gn": (0, (4, 8)), "ln": (4, (4, 8))}
 _Y_LABEL = "accuracy (%)"
 _Y_LIMITS = (-4, 104)
 _COLUMNS = 2
+_ASIDE = 0.025  # of the width of a panel: how far the dots of the models lie apart
 _CLOSE = 1.6  # sizes with a lower ratio have no room for two labels
 
 
@@ -41,8 +42,8 @@ class _Line:
 def draw_shifts(arms: Mapping[str, Shifts], controls: Sequence[str] = ()) -> Figure:
     """Draw the accuracy of each reading by the severity of each shift, from no shift on.
 
-    With several seeds, a bar is the 95 % interval of their mean. If something varies, there is a
-    line for each of its values, the fainter the earlier, and none for bn-batch.
+    Several seeds are dots beside their mean, those of the models side by side. If something varies,
+    there are no dots, and a line for each of its values, the fainter the earlier.
     """
     lines = _list_lines(arms, controls)
     accuracy = lines[0].shifts.accuracy
@@ -51,7 +52,7 @@ def draw_shifts(arms: Mapping[str, Shifts], controls: Sequence[str] = ()) -> Fig
     with figure_style():
         figure, panels = subplots(6.4, 2.2 * rows, rows, _COLUMNS, sharey=True, squeeze=False)
         for axes, shift in zip(panels.flat, shifts, strict=False):
-            _draw_shift(axes, shift, lines)
+            _draw_shift(axes, shift, lines, has_dots=len(arms) == 1)
         for axes in panels.flat[len(shifts) :]:
             axes.axis("off")
         for axes in panels[:, 0]:
@@ -74,9 +75,9 @@ def _list_lines(arms: Mapping[str, Shifts], controls: Sequence[str]) -> list[_Li
     return sorted(lines.values(), key=lambda line: line.reading in controls)
 
 
-def _draw_shift(axes: Axes, shift: str, lines: Sequence[_Line]) -> None:
+def _draw_shift(axes: Axes, shift: str, lines: Sequence[_Line], has_dots: bool) -> None:
     words, neutral = SHIFTS[shift], NEUTRAL.get(shift, 0)
-    for line in lines:
+    for number, line in enumerate(lines):
         found = line.shifts
         size = found.params.test_batch if line.reading == BATCH else None
         points = {
@@ -88,12 +89,12 @@ def _draw_shift(axes: Axes, shift: str, lines: Sequence[_Line]) -> None:
         severities = sorted(points)
         shares = [100 * found.accuracy[points[severity]] for severity in severities]
         axes.plot(severities, shares, **line.look)
-        colour = {"color": line.look["color"], "alpha": line.look["alpha"]}
+        aside = (number - 1.5) * _ASIDE * (severities[-1] - severities[0])
         for severity, case in points.items():
-            if interval := found.intervals.get(case):
-                axes.vlines(
-                    severity, 100 * interval.low, 100 * interval.high, **colour, linewidth=1
-                )
+            if has_dots and case in found.by_seed:
+                dots = [100 * share for share in found.by_seed[case]]
+                look = {"color": line.look["color"], "alpha": 0.5, "linestyle": "", "marker": "."}
+                axes.plot([severity + aside] * len(dots), dots, **look, markersize=3)
     axes.set(title=shift.capitalize(), xlabel=words.axis)
     if shift == "inversion":
         axes.set(xlim=(-0.3, 1.3))

@@ -28,6 +28,7 @@ from stages.reporting.words import call, name_axis
 
 _SPREAD = 0.2  # of the distance of two places: over it the series stand side by side
 _WIDE_SPREAD = 0.4  # the same where no lines lead from place to place
+_ASIDE = 0.05  # how far the seeds stand beside their mean, likewise
 _LEAST_RANGE = 3  # of the axis, highest / lowest, so that small differences look small
 _READINGS = {"bn-recomputed": ("--", "D"), BATCH: (":", "v")}
 
@@ -35,7 +36,7 @@ _CROSS = {"color": INK, "marker": "x", "linestyle": "", "markersize": 8, "marker
 
 
 def draw_answer(question: Question) -> Figure:
-    """Draw the mean test error over the seeds, with Student's 95 % intervals.
+    """Draw the test error of each seed, and the mean with Student's 95 % interval.
 
     At each value of what varies, evenly spaced; at each model, if nothing does. A cross marks
     where trainings diverged; there, the spread of the others says nothing, and is left out.
@@ -62,7 +63,7 @@ def draw_answer(question: Question) -> Figure:
         _name_places(axes, places if axis else [call(x.name).replace(" ", "\n") for x in series])
         _limit_errors(axes, series)
         axes.set(
-            title="Test error: mean over seeds, 95 % interval",
+            title="Test error: seeds, mean, 95 % interval",
             xlabel=axis or "normalization",
             ylabel="error (% of the images), logarithmic",
         )
@@ -91,8 +92,11 @@ def _draw_series(
 
 
 def _draw_spread(axes: Axes, series: Series, place: int, x: float) -> None:
-    """Draw the interval of the mean; instead a cross, where trainings diverged."""
+    """Draw the seeds and the interval of their mean; instead a cross, where trainings diverged."""
     cell = series.cells[place]
+    dots = [max(1 - a, LEAST) for s, a in series.accuracy(place).items() if s not in cell.diverged]
+    look = {"color": COLOURS[series.model], "alpha": 0.5, "linestyle": "", "marker": "."}
+    axes.plot([x + _ASIDE] * len(dots), dots, **look, markersize=3)
     if ends := _find_ends(series, place):
         axes.plot([x, x], ends, color=COLOURS[series.model], linewidth=1.2)
     if not cell.diverged:
@@ -123,12 +127,12 @@ def _name_places(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _limit_errors(axes: Axes, series: Sequence[Series]) -> None:
-    """Let the axis hold all means, with round numbers; and show where guessing is.
+    """Let the axis hold all seeds, with round numbers; and show where guessing is.
 
     It holds the upper ends of the intervals too; lower ends may be 0, infinitely far down.
     """
     known = [(x, i) for x in series for i in range(len(x.cells)) if x.accuracy(i)]
-    errors = [_mean_error(*cell) for cell in known]
+    errors = [max(1 - a, LEAST) for x, i in known for a in x.accuracy(i).values()]
     tops = [1.05 * ends[1] for cell in known if (ends := _find_ends(*cell))]
     low, high = min(errors) / 1.3, max([1.3 * max(errors), *tops])
     wider = max((_LEAST_RANGE * low / high) ** 0.5, 1)
