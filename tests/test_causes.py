@@ -1,7 +1,6 @@
 """Interventions on record: what is tried, what is computed once, and what the numbers show."""
 
 import contextlib
-import math
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,6 @@ from stages.records.causes import (
     PATH,
     PRIORS,
     SHIFTS,
-    Case,
     Distance,
     Row,
     case_of,
@@ -47,31 +45,9 @@ from stages.reporting.figures.causes import draw_causes
 from stages.reporting.figures.style import COLOURS
 from stages.studies.causes import Job, compare, intervene
 from tests.conftest import PARAMS, ROOT, change, project_of_studies
+from tests.made_up import BEST, LAYERS, accuracy_of, distances_of, row_of
 
-LAYERS = list(range(1, 7))
 SEEDS = range(6)
-BEST = 0.5  # of the priors
-
-
-def _accuracy(case: Case, seed: int) -> float:
-    """Made up: shifts cost bn 60 points, of which each fresh moment of a layer brings 5 back."""
-    draws = np.random.default_rng([seed, zlib.crc32(repr(case).encode())])
-    fresh = len(case.means.split()) + len(case.variances.split())
-    if case.split == "train":
-        lost = 0.01 * abs(math.log2(case.prior / BEST))
-    elif case.model == "bn":
-        few = 0.4 / case.images if case.prior else 0
-        lost = (case.shift != "none") * (0.6 - 0.05 * fresh + few) - 0.02 * bool(case.change)
-    else:
-        lost = 0.03 * (12 - fresh) - 0.1 * bool(case.change)
-    return round(min(0.9 - lost - 0.01 * seed + 0.002 * draws.normal(), 1), 6)
-
-
-def _row(case: Case, seed: int, params: Params) -> Row:
-    recipe = Recipe.of(case.model, params).digest
-    return Row(
-        **vars(case), seed=seed, recipe=recipe, accuracy=_accuracy(case, seed), answer=1, answered=1
-    )
 
 
 @pytest.fixture(scope="module")
@@ -82,24 +58,12 @@ def params() -> Params:
 @pytest.fixture(scope="module")
 def rows(params: Params) -> list[Row]:
     cases = [*list_choice(6), *(x for model in MODELS for x in list_cases(model, 6, BEST))]
-    return [_row(case, seed, params) for case in cases for seed in SEEDS]
+    return [row_of(case, seed, params) for case in cases for seed in SEEDS]
 
 
 @pytest.fixture(scope="module")
 def distances(params: Params) -> list[Distance]:
-    """Before layer 1 they grow with the accuracy lost, before the others they shrink."""
-    return [
-        Distance(
-            *(model, seed, Recipe.of(model, params).digest, case.shift, case.severity, case.means),
-            layer=layer,
-            mean=abs(_loss((case.shift, case.severity)) - (layer > 1)),
-            deviation=0.0,
-        )
-        for model in MODELS
-        for case in list_compared(model, 6, list_sets(params.shifts))
-        for seed in SEEDS
-        for layer in LAYERS
-    ]
+    return [one for seed in SEEDS for one in distances_of(params, seed, _loss)]
 
 
 def _loss(shift: tuple[str, float]) -> float:
@@ -133,7 +97,7 @@ def test_effects_by_scipy(causes: Causes) -> None:
     """All interventions in bn are one family, each against the same networks as trained."""
     pairs = [
         [
-            [_accuracy(x, seed) for seed in SEEDS]
+            [accuracy_of(x, seed) for seed in SEEDS]
             for x in (effect.case, case_of("bn", (effect.case.shift, effect.case.severity), []))
         ]
         for effect in causes.cures
@@ -148,7 +112,7 @@ def test_effects_by_scipy(causes: Causes) -> None:
 def test_share_of_the_loss_restored_by_scipy(causes: Causes) -> None:
     effect = causes.find(case_of("bn", CONTRAST, [1, 2]))
     cured, faded, clean = (
-        np.array([_accuracy(case_of("bn", shift, layers), seed) for seed in SEEDS])
+        np.array([accuracy_of(case_of("bn", shift, layers), seed) for seed in SEEDS])
         for shift, layers in ((CONTRAST, [1, 2]), (CONTRAST, []), (SHIFTS[0], []))
     )
     assert effect.restored is not None
@@ -321,7 +285,7 @@ def test_the_command_computes_only_what_is_missing(tmp_path: Path, job: Job) -> 
         assert "holds no network" in project.run("python", "-m", "stages.studies.causes", status=1)
         key = "bn", 0, Recipe.of("bn", params).digest
         add_networks(read_studies()["seeds"], {key: safetensors.torch.load(job.weights)})
-        rows = [_row(x, 0, params) for x in (*list_choice(6), *list_cases("bn", 6, BEST))]
+        rows = [row_of(x, 0, params) for x in (*list_choice(6), *list_cases("bn", 6, BEST))]
         missing = next(row for row in rows if row.case == case_of("bn", NOISE, [3]))
         write_table(PATH, [row for row in rows if row != missing])
         compared = list_compared("bn", 6, list_sets(params.shifts))

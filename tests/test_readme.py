@@ -1,5 +1,6 @@
 """The README says what is so: its numbers, links and commands are checked against their sources."""
 
+import csv
 import itertools
 import json
 import re
@@ -108,6 +109,13 @@ def test_diagram_is_what_dvc_draws_without_shortcuts() -> None:
     chains = [line.split(" --> ") for line in diagram.strip().splitlines()[1:]]
     drawn = {(a.strip(), b) for chain in chains for a, b in itertools.pairwise(chain)}
     assert drawn == set(networkx.transitive_reduction(networkx.DiGraph(edges)).edges)
+
+
+def test_readme_quotes_where_the_bytes_were_verified() -> None:
+    quoted = re.findall(r"(?m)^  \| (.+) \| ([\d.]+) \| (yes|no) \|$", README)
+    with (ROOT / "reports/bytes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert quoted == [(row["processor"], row["python"], row["equal"]) for row in rows]
 
 
 def test_benchmarks_table_is_of_its_figures() -> None:

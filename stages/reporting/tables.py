@@ -38,18 +38,17 @@ def tabulate_results(found: Findings) -> Table:
 
 
 def tabulate_seeds(found: Findings) -> Table:
-    """Return what the seeds of each model give."""
-    seeds = list_seeds(found.evidence.seeds)
+    """Return the mean and the spread of each model over the seeds."""
+    evidence = found.evidence
+    header = ["model", "mean test accuracy", "standard deviation", "mean gap", "seeds"]
     rows = [
         [
             *(model, format_share(mean(values), 3), format_points(stdev(values), 3)),
-            format_points(mean(found.evidence.gaps[model]), 3),
-            ", ".join(f"{100 * x:.2f}" for x in values),
+            *(format_points(mean(evidence.gaps[model]), 3), list_seeds(evidence.seeds)),
         ]
-        for model, values in found.evidence.accuracies.items()
+        for model, values in evidence.accuracies.items()
     ]
-    header = ["model", "mean test accuracy", "standard deviation", "mean gap"]
-    return [*header, f"each of the seeds {seeds} (%)"], rows
+    return header, rows
 
 
 def tabulate_claims(found: Findings, margin: float) -> Table:

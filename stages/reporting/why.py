@@ -4,168 +4,163 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import mean
 
-from stages.analysis.causes import Causes, Effect, Share
+from stages.analysis.causes import Causes, Effect
 from stages.analysis.comparison import Shift, Verdict
 from stages.core.params import MODELS
 from stages.records.causes import BLENDED_SHIFTS, BRIGHTNESS, CLEAN, CONTRAST, NOISE, Case, case_of
-from stages.reporting.formats import capitalized, counted, format_share, listed
+from stages.reporting.formats import format_share, listed
 from stages.reporting.words import name_shift
 
-_NEARLY_ALL, _LITTLE = 0.8, 0.3  # of a loss restored, a fraction
+_MOST = 0.8  # of a loss restored, a fraction
 _SHIFTS = CONTRAST, BRIGHTNESS, NOISE
+_OTHERS = ("gn", "ln")
 
 
 def introduce(causes: Causes) -> str:
     """Say what was done."""
     return (
-        f"The trained networks of {len(causes.seeds)} seeds read the test images again, with one "
-        "thing changed: whose mean and variance a layer takes. In bn, some layers measure the test "
-        "images (100 at a time) instead of using the averages of training: what does that cure? In "
-        "gn and ln, some layers use averages of clean training images instead of measuring each "
-        "image: does that break them in the same way? Nothing is trained."
+        f"The networks of {len(causes.seeds)} seeds read the test images again, with one thing "
+        "changed: whose mean and variance a layer takes. bn uses averages of training; left, some "
+        "of its layers measure the test images instead. gn and ln measure each image; right, some "
+        "of their layers use averages of clean training images instead. Nothing is trained."
     )
 
 
 def explain(causes: Causes) -> list[tuple[str, str]]:
     """Return what each group of interventions is about, and what it shows."""
-    told = [(capitalized(name_shift(shift)), _tell_shift(causes, shift)) for shift in _SHIFTS]
     return [
-        *told,
-        ("Mean or variance", _tell_moments(causes)),
-        ("Why layer normalization does not recover", _tell_recovery(causes)),
-        ("Why noise is different", _tell_noise(causes)),
-        ("How many images it takes", _tell_blends(causes)),
+        *((f"bn, {name_shift(shift)}", _tell_cure(causes, shift)) for shift in _SHIFTS),
+        ("The same failure, made in gn and ln", _tell_freezing(causes)),
+        ("Why later layers repair it in bn, but not in gn and ln", _tell_recovery(causes)),
+        ("Why noise harms bn most", _tell_noise(causes)),
+        ("Mean or variance?", _tell_moments(causes)),
+        ("How many test images it takes", _tell_blends(causes)),
     ]
 
 
-def _tell_shift(causes: Causes, shift: Shift) -> str:
+def _tell_cure(causes: Causes, shift: Shift) -> str:
     first, *others = causes.layers
-    cured = [
-        f"{where}: {_tell_effect(causes, case_of('bn', shift, layers))}"
-        for where, layers in (
-            (f"fresh statistics in layer {first} alone", [first]),
-            (f"in layers {_span(others)} alone", others),
-            ("in all", causes.layers),
-        )
-    ]
-    broken = [
-        f"{model} reads {_share(causes, causes.as_trained(model, shift))}, "
-        f"{_share(causes, case_of(model, shift, others))} with layer {first} frozen, "
-        f"{_share(causes, case_of(model, shift, [first]))} with layers {_span(others)} frozen"
-        for model in ("gn", "ln")
-    ]
     as_trained = causes.as_trained("bn", shift)
-    return (
-        f"bn reads {_share(causes, as_trained)}{_tell_answer(causes, as_trained)}. "
-        f"{capitalized('; '.join(cured))}. {'; '.join(broken)}."
-    )
+    alone, rest = (causes.find(case_of("bn", shift, layers)) for layers in ([first], others))
+    found = [
+        f"it reads {_share(causes, as_trained)}{_tell_answer(causes, as_trained)}",
+        f"if layer {first} alone measures the test images, {_tell_effect(causes, alone.case)}",
+        f"if the others alone do, {_tell_effect(causes, rest.case)}",
+    ]
+    is_enough = [_restores_most(effect) for effect in (alone, rest)]
+    if all(is_enough):
+        found.append(
+            f"so one layer's old averages are nearly the whole loss, and layer {first} or "
+            "the others repair it"
+        )
+    elif not any(is_enough):
+        found.append("so the loss is not in any one layer")
+    return f"{'; '.join(found)}."
 
 
 def _tell_answer(causes: Causes, case: Case) -> str:
     """Say which answer is given most often, where one is given to most images."""
     rows = causes.rows[case]
-    (digit, networks), *_ = Counter(row.answer for row in rows).most_common()
-    answered = mean(row.answered for row in rows)
-    if answered < 0.5:
-        return ""
-    return (
-        f", and gives one answer to {format_share(answered, 0)} of the images "
-        f"(“{digit}” in {networks} of {counted(len(rows), 'network')})"
-    )
+    (digit, _), *_ = Counter(row.answer for row in rows).most_common()
+    share = mean(row.answered * (row.answer == digit) for row in rows)
+    return f", and answers “{digit}” to {format_share(share, 0)} of them" if share > 0.5 else ""
 
 
 def _tell_effect(causes: Causes, case: Case) -> str:
     effect = causes.find(case)
-    return f"{_share(causes, case)}{_tell_restored(effect)}"
-
-
-def _tell_restored(effect: Effect) -> str:
-    if effect.restored is None:
-        return ""
+    told = _share(causes, case)
     if effect.comparison.verdict != Verdict.DIFFER:
-        return " (no effect shown)"
-    return f", {_tell_share(effect.restored)} of the loss restored"
+        return f"{told} (no effect is shown)"
+    if effect.restored is None:
+        return told
+    ends = effect.restored.interval.low, effect.restored.interval.high
+    low, high = (f"{100 * end:.0f}" for end in ends)
+    return f"{told}: {100 * effect.restored.value:.0f} % of the loss restored ({low} to {high})"
 
 
-def _tell_share(share: Share) -> str:
-    low, high = (f"{100 * end:.0f}" for end in (share.interval.low, share.interval.high))
-    return f"{100 * share.value:.0f} % ({low} to {high})"
-
-
-def _tell_moments(causes: Causes) -> str:
+def _tell_freezing(causes: Causes) -> str:
+    first, *others = causes.layers
     told = [
-        f"with {name_shift(shift)} fresh means alone give "
-        f"{_share(causes, case_of('bn', shift, causes.layers, []))}, fresh variances alone "
-        f"{_share(causes, case_of('bn', shift, [], causes.layers))}"
-        for shift in _SHIFTS
+        f"{model} reads {_share(causes, causes.as_trained(model, CONTRAST))}, "
+        f"{_share(causes, case_of(model, CONTRAST, others))} with layer {first} frozen, and "
+        f"{_share(causes, case_of(model, CONTRAST, [first]))} with all others frozen"
+        for model in _OTHERS
     ]
-    return f"In all layers of bn, {'; '.join(told)}."
+    return f"with {name_shift(CONTRAST)}, {'; '.join(told)}."
 
 
 def _tell_recovery(causes: Causes) -> str:
     """Tell what a later layer of gn or ln lacks: it is given what a later layer of bn can do."""
     others = causes.layers[1:]
-    told = []
-    for model in ("gn", "ln"):
-        channels, everything = (
-            causes.find(case_of(model, CONTRAST, others, change=change, changed=others))
-            for change in ("align channels", "align all")
+    effects = {
+        (model, change): causes.find(
+            case_of(model, CONTRAST, others, change=change, changed=others)
         )
-        told.append(
-            f"{model} with layer 1 frozen reads "
-            f"{_share(causes, case_of(model, CONTRAST, others))}. If each channel gets back the "
-            "mean and variance that it has on clean images before each later layer: "
-            f"{_share(causes, channels.case)}{_tell_restored(channels)}; if all channels together "
-            f"are only shifted and scaled alike: {_share(causes, everything.case)}"
-            f"{_tell_restored(everything)}"
-        )
-    return f"{'. '.join(told)}."
+        for model in _OTHERS
+        for change in ("align channels", "align all")
+    }
+    told = [
+        f"if each channel of {model} gets its usual mean and variance back before each later "
+        f"layer, {_tell_effect(causes, effects[model, 'align channels'].case)}; if all are shifted "
+        f"and scaled alike, {_tell_effect(causes, effects[model, 'align all'].case)}"
+        for model in _OTHERS
+    ]
+    is_by_channel = all(
+        _restores_most(effect) == (change == "align channels")
+        for (_, change), effect in effects.items()
+    )
+    so = " So what stays is different from channel to channel, and only bn normalizes each alone."
+    return f"with layer {causes.layers[0]} frozen: {'; '.join(told)}.{so * is_by_channel}"
 
 
 def _tell_noise(causes: Causes) -> str:
-    frozen = ", ".join(f"{model} {_share(causes, case_of(model, NOISE, []))}" for model in MODELS)
-    offsets = [
-        f"{what} {_share(causes, case_of('bn', NOISE, [], change=change, changed=causes.layers))}"
-        for what, change in (("none", "no offsets"), ("half", "half offsets"))
-    ]
-    sizes = ", ".join(
-        f"{model} {mean(causes.offsets[model, causes.layers[0]]):.2f}" for model in MODELS
-    )
+    first = causes.layers[0]
+    frozen = listed([f"{m} {_share(causes, case_of(m, NOISE, []))}" for m in MODELS])
+    sizes = listed([f"{m} {mean(causes.offsets[m, first]):.2f}" for m in MODELS])
+    mended = case_of("bn", NOISE, [], change="no offsets", changed=causes.layers)
+    means = {model: mean(causes.accuracies(case_of(model, NOISE, []))) for model in MODELS}
+    is_worst = min(means, key=means.__getitem__) == "bn"
+    so = ": that is not all, and we do not know why bn loses most even then" * is_worst
     return (
-        f"With all layers frozen the networks read {frozen}. Noise moves the mean of each channel, "
-        f"before layer 1 by (in deviations on clean images) {sizes}. If only part of that offset "
-        f"is left in bn, before all layers: {', '.join(offsets)}."
+        f"noise moves the mean of each channel, before layer {first} by {sizes} of its usual "
+        "deviation. If that is undone before each layer of bn, it reads "
+        f"{_tell_effect(causes, mended)}. With averages in all layers, they read {frozen}{so}."
     )
+
+
+def _tell_moments(causes: Causes) -> str:
+    told = [
+        f"with {name_shift(shift)}, new means alone give "
+        f"{_share(causes, case_of('bn', shift, causes.layers, []))}, new variances alone "
+        f"{_share(causes, case_of('bn', shift, [], causes.layers))}"
+        for shift in _SHIFTS
+    ]
+    return f"in all layers of bn, {'; '.join(told)}."
 
 
 def _tell_blends(causes: Causes) -> str:
     told = []
     for shift in BLENDED_SHIFTS:
         enough = causes.enough(shift)
-        where = "on clean images" if shift == CLEAN else f"with {name_shift(shift)}"
-        told.append(
-            f"{where} {enough} at a time give {_share(causes, causes.blended(shift, enough))} "
-            f"({_share(causes, causes.blended(shift, enough, is_alone=True))} without the averages)"
-        )
+        where = name_shift(shift) or "clean images"
+        told.append(f"{where} {enough} ({_share(causes, causes.blended(shift, enough))})")
     return (
-        "Where few test images are at hand, bn can blend their statistics with its averages, which "
-        f"then count as {causes.prior:g} images (chosen on training images). Within a point of "
-        f"the best: {'; '.join(told)}."
+        "bn can blend the statistics of a few test images with its averages, which then count as "
+        f"{causes.prior:g} (chosen on training images). To come within a point of what "
+        f"more give, it takes: {', '.join(told)}."
     )
 
 
 def tabulate(causes: Causes) -> tuple[list[str], list[list[str]]]:
-    """Return the accuracy by what is fresh: layer 1, the others, both, or neither."""
-    first, others = f"layer {causes.layers[0]}", f"layers {_span(causes.layers[1:])}"
-    header = ["images", "model", "all fresh", f"{first} fresh", f"{others} fresh", "none fresh"]
+    """Return the accuracy by who measures the images: layer 1, the others, all, or none."""
+    first, *others = causes.layers
+    header = ["images", "model", "all", f"layer {first}", f"layers {_span(others)}", "none"]
+    by_who = (True, True), (True, False), (False, True), (False, False)
     rows = [
         [
             name_shift(shift) or "clean",
             model,
-            *(
-                _share(causes, causes.two_by_two(model, shift)[cell])
-                for cell in ((True, True), (True, False), (False, True), (False, False))
-            ),
+            *(_share(causes, causes.two_by_two(model, shift)[who]) for who in by_who),
         ]
         for shift in (CLEAN, *_SHIFTS)
         for model in MODELS
@@ -175,24 +170,28 @@ def tabulate(causes: Causes) -> tuple[list[str], list[list[str]]]:
 
 def note(causes: Causes) -> str:
     """Say how it was measured, and what else was seen."""
-    near = {
-        model: max((x for x in causes.ranks if x.model == model), key=lambda x: x.mean)
+    ranks = [
+        max((x for x in causes.ranks if x.model == model), key=lambda x: x.mean, default=None)
         for model in MODELS
-        if any(x.model == model for x in causes.ranks)
-    }
-    ranks = listed([f"{m} layer {x.layer} ({x.mean:.2f})" for m, x in near.items()])
+    ]
+    near = listed([f"{x.model} layer {x.layer} ({x.mean:.2f})" for x in ranks if x])
     return (
-        "Fresh: in bn the statistics of 100 test images at a time, in gn and ln those of each "
-        "image. Else the running averages of bn, or for gn and ln averages of the first 2,000 "
-        "clean training images. A share of the loss is a ratio of means over the networks, with "
-        "its 95 % bootstrap interval over the seeds; where fewer than five points are lost there "
-        "is none. An intervention is compared with the same networks without it (Student's paired "
-        "test, Holm over all in bn, and over all in gn and ln). It speaks of the networks it was "
-        "made in: what breaks gn and ln is a parallel to bn, not its cause. "
-        "The distance of the statistics from those of clean images ranks with the accuracy lost "
-        f"over all shifts (Spearman, mean over networks) most in {ranks}. Repeat it with make "
-        "causes."
+        "The table: accuracy by which layers measure the images. bn measures 100 test images at a "
+        "time, gn and ln each image; the other layers take running averages in bn, and averages "
+        "of the first 2,000 clean training images in gn and ln. A share of the loss is a ratio of "
+        "means over the networks, with its 95 % bootstrap interval over the seeds; it is given "
+        "where at least five points are lost. Each intervention is compared with the same networks "
+        "without it (Student's paired test; those in bn, those in gn and ln, and changes of "
+        "channels are a family each, Holm). It speaks of the networks it was made in: what breaks "
+        "gn and ln is a parallel to bn, not its cause. The distance of the statistics before a "
+        "layer from those of clean images ranks with the accuracy lost, over all shifts, most "
+        f"closely in {near} (Spearman, mean over networks). Repeat it with make causes."
     )
+
+
+def _restores_most(effect: Effect) -> bool:
+    is_shown = effect.comparison.verdict == Verdict.DIFFER
+    return is_shown and effect.restored is not None and effect.restored.interval.low > _MOST
 
 
 def _share(causes: Causes, case: Case) -> str:
