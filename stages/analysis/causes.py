@@ -285,7 +285,7 @@ def _rank(
                 (lengths.get((model, layer, seed, *shift)), lost[model, *shift].get(seed))
                 for shift in shifts
             ]
-            if all(None not in pair for pair in pairs):
+            if all(None not in pair for pair in pairs) and len({loss for _, loss in pairs}) > 1:
                 coefficients.append(-float(spearmanr(pairs).statistic))
         if len(coefficients) > 1:
             yield Rank(model, layer, mean(coefficients), mean_interval(coefficients, 1))

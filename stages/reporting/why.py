@@ -33,6 +33,12 @@ def explain(causes: Causes) -> list[tuple[str, str]]:
         ("The same failure, made in gn and ln", _tell_freezing(causes)),
         ("Why later layers repair it in bn, but not in gn and ln", _tell_recovery(causes)),
         ("Why noise harms bn most", _tell_noise(causes)),
+    ]
+
+
+def add(causes: Causes) -> list[tuple[str, str]]:
+    """Return likewise what fewer people ask."""
+    return [
         ("Mean or variance?", _tell_moments(causes)),
         ("How many test images it takes", _tell_blends(causes)),
     ]
@@ -63,7 +69,9 @@ def _tell_answer(causes: Causes, case: Case) -> str:
     rows = causes.rows[case]
     (digit, _), *_ = Counter(row.answer for row in rows).most_common()
     share = mean(row.answered * (row.answer == digit) for row in rows)
-    return f", and answers “{digit}” to {format_share(share, 0)} of them" if share > 0.5 else ""
+    return (
+        f", and answers “{digit}” to {format_share(share, 0)} of the images" if share > 0.5 else ""
+    )
 
 
 def _tell_effect(causes: Causes, case: Case) -> str:

@@ -45,9 +45,9 @@ def draw_answer(question: Question) -> Figure:
     axis, series, places = name_axis(question), question.series, question.places
     with figure_style():
         if question.published is None:
-            figure, axes = subplots(6.4, 4.2)
+            figure, axes = subplots(6.4, 3.6)
         else:
-            figure, (axes, below) = subplots(6.4, 6.6, rows=2)
+            figure, (axes, below) = subplots(6.4, 5.8, rows=2)
             _draw_published(below, question.published, places)
         axes.set_yscale("log")
         is_scale = bool(axis) and all(map(is_number, places))  # else nothing is between two places
