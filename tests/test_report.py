@@ -274,7 +274,7 @@ def test_a_model_that_did_not_learn_is_no_finding(
     assert capsys.readouterr().out == f"{reason}\n"
     answer, claims = _answer_and_claims()
     assert answer.startswith(f"> {reason}. ")
-    assert " Use gn. On the same 10,000 test images, one run each, group normalization (gn)" in answer
+    assert " Use gn. On the same 10,000 test images, one run each, group norm" in answer
     assert len(claims) == 4
     assert not any("bn" in claim for claim in claims)
     verdicts = json.loads(Path("reports/findings.json").read_text())
