@@ -21,7 +21,7 @@ from stages.core.params import MODELS, Params
 from stages.model.history import Epoch
 from stages.model.normalization import Normalization
 from stages.model.scoring import Score
-from stages.reporting.figures.curves import draw_average, draw_course
+from stages.reporting.figures.curves import draw_course
 from stages.reporting.figures.mistakes import draw_confusions, draw_errors
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.style import COLOURS, render_png
@@ -83,26 +83,13 @@ def test_curves(
     assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 3
 
 
-def test_average_beside_the_weights(histories: dict[str, list[Epoch]]) -> None:
-    axes = draw_average(histories).axes[0]
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    for i, (model, epochs) in enumerate(histories.items()):
-        weights, average = axes.lines[2 * i : 2 * i + 2]
-        assert list(weights.get_ydata()) == [epoch.unaveraged.accuracy for epoch in epochs]
-        assert list(average.get_ydata()) == [epoch.followed.accuracy for epoch in epochs]
-        assert to_hex(weights.get_color()) == to_hex(average.get_color()) == COLOURS[model].lower()
-        assert labels[2 * i : 2 * i + 2] == [f"{model}: the weights", f"{model}: their average"]
-
-
 def test_curves_of_a_perfect_model() -> None:
     """All right, with a loss of 0, from the fifth epoch on: a few validation images can do that."""
     scores = [Score(0.5 / i**9, 1 - 0.1 / i) for i in range(1, 5)] + [Score(0.0, 1.0)] * 4
     epochs = [Epoch(i, 0.1, one, one, "validation", one) for i, one in enumerate(scores, start=1)]
     histories = dict.fromkeys(MODELS, epochs)
-    for figure in (
-        *(draw_course(histories, "train", quantity) for quantity in ("loss", "accuracy")),
-        draw_average(histories),
-    ):
+    for quantity in ("loss", "accuracy"):
+        figure = draw_course(histories, "train", quantity)
         render_png(figure, 50)
         axes = figure.axes[0]
         low, high = axes.get_ylim()

@@ -26,7 +26,7 @@ from stages.records.declaration import Study
 from stages.records.plan import list_trainings
 from stages.records.results import Cell, collect
 from stages.records.shifted import path_of, read_shifted
-from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
+from stages.reporting.figures.shifts import draw_shifts
 from stages.reporting.figures.style import COLOURS
 from stages.reporting.words import SHIFTS
 from tests.conftest import change
@@ -246,22 +246,6 @@ def test_figure_of_the_shifts(one_run: Shifts) -> None:
     assert not panels["Rotation"].xaxis_inverted()
     labels = [text.get_text() for text in panels[""].get_legend().get_texts()]
     assert [label.partition(":")[0] for label in labels] == ["bn", "gn", "ln", BATCH]
-
-
-def test_figure_of_the_test_batch(one_run: Shifts) -> None:
-    clean, contrast = draw_test_batch(one_run).axes
-    assert clean.get_title(loc="left") == "Clean images"
-    assert contrast.get_title(loc="left") == "Contrast \N{MULTIPLICATION SIGN} 0.1"
-    assert clean.get_xscale() == "log"
-    for axes, one in ((clean, CLEAN), (contrast, ("contrast", 0.1))):
-        *levels, by_size = axes.lines
-        assert [line.get_ydata()[0] for line in levels] == pytest.approx(
-            [100 - WRONG[one][model] / 10 for model in MODELS]
-        )
-        expected = {size: 100 - WRONG[one][size] / 10 for size in (1, 8, 100)}
-        found = dict(zip(by_size.get_xdata(), by_size.get_ydata(), strict=True))
-        assert found == pytest.approx(expected)
-        assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "8", "100"]
 
 
 def test_figures_of_few_shifts(params: Params, labels: torch.Tensor) -> None:

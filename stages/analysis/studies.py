@@ -7,7 +7,7 @@ from itertools import combinations
 from stages.analysis.comparison import Comparison, Pair, Verdict, compare_by_seeds
 from stages.analysis.shifts import BATCH, Shifts, compare_seeds_by_shift
 from stages.core.params import Params
-from stages.records.declaration import Published, Situation, Study
+from stages.records.declaration import Situation, Study
 from stages.records.results import Cell, Results
 from stages.records.summary import name_value
 
@@ -81,11 +81,6 @@ class Question:
     def situations(self) -> list[Situation]:
         """Those in which people ask it."""
         return [x for x in self.study.situations if x.readings == self.is_of_readings]
-
-    @property
-    def published(self) -> Published | None:
-        """What others found."""
-        return None if self.is_of_readings else self.study.published
 
 
 @dataclass(frozen=True)

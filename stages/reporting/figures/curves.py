@@ -19,12 +19,11 @@ from stages.reporting.figures.style import (
     subplots,
 )
 
-Histories = Mapping[str, list[Epoch]]
 Quantity = Literal["loss", "accuracy"]
 
 
 def draw_course(
-    histories: Histories, split: Literal["followed", "train"], quantity: Quantity
+    histories: Mapping[str, list[Epoch]], split: Literal["followed", "train"], quantity: Quantity
 ) -> Figure:
     """Draw a quantity by epoch: of the images scored after each, or of the augmented ones in it.
 
@@ -32,7 +31,8 @@ def draw_course(
     """
     title = f"Training {quantity} during each epoch (augmented images)"
     if split == "followed":
-        title = f"{_followed_split(histories)} {quantity} after each epoch"
+        followed = next(iter(histories.values()))[0].followed_split
+        title = f"{followed.capitalize()} {quantity} after each epoch"
     find_best, form = (np.argmin, "{:.4f}") if quantity == "loss" else (np.argmax, "{:.2%}")
     with figure_style():
         figure, axes = _start(title, quantity)
@@ -50,26 +50,6 @@ def draw_course(
             axes.plot(numbers[best], values[best], "*", **star)
         _finish(axes, quantity)
     return figure
-
-
-def draw_average(histories: Histories) -> Figure:
-    """Draw the accuracy of the averaged weights against that of the weights themselves."""
-    title = f"{_followed_split(histories)} accuracy with and without the average"
-    with figure_style():
-        figure, axes = _start(title, "accuracy")
-        for model, epochs in histories.items():
-            numbers = [epoch.number for epoch in epochs]
-            plain = [epoch.unaveraged.accuracy for epoch in epochs]
-            averaged = [epoch.followed.accuracy for epoch in epochs]
-            look = {"color": COLOURS[model], "marker": MARKERS[model], "markevery": [-1]}
-            axes.plot(numbers, plain, ":", linewidth=1.2, label=f"{model}: the weights", **look)
-            axes.plot(numbers, averaged, label=f"{model}: their average", **look)
-        _finish(axes, "accuracy")
-    return figure
-
-
-def _followed_split(histories: Histories) -> str:
-    return next(iter(histories.values()))[0].followed_split.capitalize()
 
 
 def _start(title: str, quantity: Quantity) -> tuple[Figure, Axes]:

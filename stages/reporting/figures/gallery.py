@@ -10,9 +10,9 @@ from stages.analysis.worked_example import CHANNELS_PER_GROUP, find_shared_stati
 from stages.core.params import MODELS
 from stages.model.normalization import NORMALIZATIONS, Normalization
 from stages.reporting.figures.causes import draw_causes
-from stages.reporting.figures.curves import draw_average, draw_course
+from stages.reporting.figures.curves import draw_course
 from stages.reporting.figures.mistakes import draw_confusions, draw_errors
-from stages.reporting.figures.shifts import draw_shifts, draw_test_batch
+from stages.reporting.figures.shifts import draw_shifts
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.worked_example import draw_worked_example
 from stages.reporting.words import WORDS, call, name_axis
@@ -46,17 +46,11 @@ def _courses(found: Findings) -> Iterator[Picture]:
         yield Picture(quantity, figure, f"{followed} {text}")
         figure = draw_course(histories, "train", quantity)
         yield Picture(f"training_{quantity}", figure, f"Training {text}")
-    if found.params.train.weight_average > 0:
-        text = f"{followed} accuracy of the weights and of their average"
-        yield Picture("average", draw_average(histories), text)
 
 
 def _shifts(found: Findings) -> Iterator[Picture]:
     if found.shifts.comparisons:
         yield Picture("shifts", draw_shifts({"": found.shifts}), _OF_SHIFTS)
-    if found.shifts.by_size:
-        text = "Test accuracy of bn by the number of test images that give the statistics"
-        yield Picture("test_batch", draw_test_batch(found.shifts), text)
 
 
 def _causes(found: Findings) -> Iterator[Picture]:

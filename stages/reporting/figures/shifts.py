@@ -1,4 +1,4 @@
-"""The accuracy on shifted test images, by severity and by the size of the test batch."""
+"""The accuracy on shifted test images, by severity."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stages.analysis.comparison import Shift
 from stages.analysis.shifts import BATCH, NEUTRAL, Shifts
-from stages.evaluation.shifts import CLEAN, Case
+from stages.evaluation.shifts import CLEAN
 from stages.reporting.figures.style import COLOURS, MARKERS, PAPER, figure_style, subplots
-from stages.reporting.formats import capitalized
-from stages.reporting.words import SHIFTS, call, name_shift
+from stages.reporting.words import SHIFTS, call
 
 _LOOKS: dict[str, dict[str, Any]] = {
     **{m: {"color": COLOURS[m], "marker": MARKERS[m], "markersize": 5} for m in MARKERS},
@@ -22,13 +20,8 @@ _LOOKS: dict[str, dict[str, Any]] = {
         **{"markersize": 6, "markerfacecolor": PAPER},
     },
 }
-# Levels may coincide: the dashes of two leave gaps through which the third is seen.
-_LEVELS = {"bn": "-", "gn": (0, (4, 8)), "ln": (4, (4, 8))}
-_Y_LABEL = "accuracy (%)"
-_Y_LIMITS = (-4, 104)
 _COLUMNS = 2
 _ASIDE = 0.025  # of the width of a panel: how far the dots of the models lie apart
-_CLOSE = 1.6  # sizes with a lower ratio have no room for two labels
 
 
 @dataclass(frozen=True)
@@ -56,8 +49,9 @@ def draw_shifts(arms: Mapping[str, Shifts], controls: Sequence[str] = ()) -> Fig
         for axes in panels.flat[len(shifts) :]:
             axes.axis("off")
         for axes in panels[:, 0]:
-            axes.set(ylabel=_Y_LABEL, ylim=_Y_LIMITS)
-        _draw_legend(panels.flat[len(shifts)], lines, "center left")
+            axes.set(ylabel="accuracy (%)", ylim=(-4, 104))
+        handles = [Line2D([], [], label=line.label, **line.look) for line in lines]
+        panels.flat[len(shifts)].legend(handles=handles, loc="center left", handlelength=3)
     return figure
 
 
@@ -101,41 +95,3 @@ def _draw_shift(axes: Axes, shift: str, lines: Sequence[_Line], has_dots: bool) 
         axes.set_xticks([0, 1], ["as they are", "inverted"])
     if neutral == 1:  # as everywhere, the more of it, the further to the right
         axes.invert_xaxis()
-
-
-def _draw_legend(axes: Axes, lines: Sequence[_Line], place: str, fontsize: int = 11) -> None:
-    handles = [Line2D([], [], label=line.label, **line.look) for line in lines]
-    axes.legend(handles=handles, loc=place, handlelength=3, fontsize=fontsize)
-
-
-def draw_test_batch(found: Shifts) -> Figure:
-    """Draw the accuracy of bn by how many test images give the statistics, one panel per set."""
-    with figure_style():
-        figure, panels = subplots(6.4, 3.6, 1, len(found.by_size), sharey=True, squeeze=False)
-        for axes, (one, sizes) in zip(panels.flat, found.by_size.items(), strict=True):
-            _draw_sizes(axes, one, sizes, found.accuracy)
-        panels.flat[0].set(ylabel=_Y_LABEL, ylim=_Y_LIMITS)
-        _draw_legend(panels.flat[0], _list_lines({"": found}, ()), "center right", fontsize=9)
-    return figure
-
-
-def _draw_sizes(
-    axes: Axes,
-    one: Shift,
-    sizes: Mapping[int, float],
-    accuracy: Mapping[Case, float],
-) -> None:
-    shift, severity = one
-    for model, dashes in _LEVELS.items():
-        level = 100 * accuracy[Case(model, model, None, shift, severity)]
-        axes.axhline(level, color=COLOURS[model], linestyle=dashes)
-    axes.plot(list(sizes), [100 * share for share in sizes.values()], **_LOOKS[BATCH])
-    title = "clean images" if one == CLEAN else name_shift(one)
-    axes.set(title=capitalized(title), xlabel="images in the test batch")
-    axes.set_xscale("log", base=2)
-    ticks: list[int] = []
-    for size in sizes:
-        if not ticks or size >= _CLOSE * ticks[-1]:
-            ticks.append(size)
-    axes.set_xticks(ticks, [str(size) for size in ticks])
-    axes.minorticks_off()
