@@ -285,7 +285,6 @@ def _compare(
         difference,
         Interval(difference - 0.02, difference + 0.02),
         p,
-        None,
         num_seeds=5,
         p_equivalence=equal,
         shift=shift,

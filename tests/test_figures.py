@@ -8,24 +8,19 @@ import torch
 from matplotlib.colors import to_hex
 from scipy.stats import t
 
-from stages.analysis.mistakes import (
-    count_confusions,
-    find_mistakes,
-    find_overlaps,
-    read_off,
-)
+from stages.analysis.mistakes import find_mistakes, find_overlaps, read_off
 from stages.analysis.studies import ask
-from stages.analysis.worked_example import find_shared_statistics, read_example
+from stages.analysis.worked_example import read_example, share_statistics
 from stages.core.dataset import Split
 from stages.core.params import MODELS, Params
 from stages.model.history import Epoch
-from stages.model.normalization import Normalization
 from stages.model.scoring import Score
 from stages.reporting.figures.curves import draw_course
-from stages.reporting.figures.mistakes import draw_confusions, draw_errors
+from stages.reporting.figures.mistakes import draw_errors
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.style import COLOURS, render_png
 from stages.reporting.figures.worked_example import draw_worked_example
+from stages.reporting.sentences import tell_of_confusions
 from stages.reporting.words import WORDS
 from tests.conftest import ROOT
 from tests.made_up import collect_made_up, score
@@ -142,20 +137,13 @@ def test_fewer_than_ten_errors_leave_the_rest_blank_and_say_so(test_split: Split
     assert "only 1 in all" in figure.get_suptitle()
 
 
-def test_confusions_have_the_true_digit_as_row() -> None:
-    labels = torch.tensor([4, 4, 9, 0])
-    logits = torch.nn.functional.one_hot(torch.tensor([9, 9, 4, 0]), 10).float()
-    expected = torch.zeros(10, 10, dtype=torch.long)
-    expected[4, 9], expected[9, 4], expected[0, 0] = 2, 1, 1
-    guesses = read_off(logits, labels)
-    assert torch.equal(count_confusions(guesses), expected)
-    axes = draw_confusions("ln", guesses, WORDS["mnist"]).axes[0]
-    assert {text.get_position(): text.get_text() for text in axes.texts} == {
-        (9, 4): "2",
-        (4, 9): "1",
-        (0, 0): "1",
-    }
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "true digit")
+def test_the_most_frequent_confusion_of_each_is_told() -> None:
+    labels = torch.tensor([4, 9, 4, 0])
+    logits = torch.nn.functional.one_hot(torch.tensor([9, 4, 9, 0]), 10).float()
+    mistakes = {"bn": find_mistakes(read_off(logits, labels)), "gn": []}
+    expected = "Most often bn takes Coat for Ankle boot (2 times)."
+    assert tell_of_confusions(mistakes, WORDS["fashion-mnist"]) == expected
+    assert tell_of_confusions({"gn": []}, WORDS["mnist"]) == ""
 
 
 def test_figures_name_the_classes(test_split: Split) -> None:
@@ -167,16 +155,12 @@ def test_figures_name_the_classes(test_split: Split) -> None:
     assert (
         f"true {names[label]}\npredicted {names[(label + 1) % 10]} (" in errors.axes[0].get_title()
     )
-    confusions = draw_confusions("ln", guesses, WORDS["fashion-mnist"]).axes[0]
-    assert [text.get_text() for text in confusions.get_xticklabels()] == list(names)
-    assert [text.get_text() for text in confusions.get_yticklabels()] == list(names)
-    assert confusions.get_xlabel().endswith("fashion item")
 
 
 @pytest.mark.parametrize(("normalization", "count"), [("batch", 4), ("group", 8), ("layer", 4)])
 def test_worked_example(normalization: str, count: int) -> None:
     images = read_example(ROOT / "data/worked_example.json")
-    sets = find_shared_statistics(Normalization(normalization, 2).layer(4), images)
+    sets = share_statistics(images, normalization)
     axes = draw_worked_example(images, normalization, sets).axes[0]
     cells = axes.patches
     assert len(cells) == images.numel()

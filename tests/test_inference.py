@@ -6,12 +6,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binom, norm
+from scipy.stats import binom
 
 from stages.analysis.inference import (
     correct_for_number,
-    count_needed_images,
-    count_needed_seeds,
     mean_interval,
     p_of_disagreements,
     p_of_equivalence,
@@ -114,37 +112,6 @@ def test_equal_differences_show_nothing() -> None:
     for differences in ([0.0, 0.0, 0.0], [0.1, 0.1, 0.1]):
         assert p_of_mean_difference(differences) == 1
         assert mean_interval(differences, num_intervals=1) is None
-        assert count_needed_seeds(differences, num_tests=3) is None
-
-
-def test_needed_seeds_have_the_power() -> None:
-    """By simulation: of many studies of that size, 80 % show the difference."""
-    differences = [0.001, 0.0, 0.002, -0.001, 0.001]
-    needed = count_needed_seeds(differences, num_tests=3)
-    mean, deviation = np.mean(differences), np.std(differences, ddof=1)
-    draws = np.random.default_rng(0).normal(mean, deviation, (1_500, needed))
-    shown = [p_of_mean_difference(list(study)) < 0.05 / 3 for study in draws]
-    assert np.mean(shown) == pytest.approx(0.8, abs=0.03)
-
-
-def test_needed_seeds_without_a_difference() -> None:
-    assert count_needed_seeds([0.01, -0.01], num_tests=3) is None
-
-
-def test_needed_images_have_the_power() -> None:
-    """By simulation: of many test sets of that size, 80 % show the difference."""
-    needed = count_needed_images(40, 20, 1_000, num_tests=1)
-    generator = np.random.default_rng(0)
-    firsts, seconds = (
-        generator.binomial(needed, 0.04, 2_000),
-        generator.binomial(needed, 0.02, 2_000),
-    )
-    z = (firsts - seconds) / np.sqrt(firsts + seconds)
-    assert np.mean(np.abs(z) > norm.ppf(0.975)) == pytest.approx(0.8, abs=0.03)
-
-
-def test_needed_images_without_a_difference() -> None:
-    assert count_needed_images(5, 5, 100, num_tests=3) is None
 
 
 def _logits(confidences: list[float], digits: list[int]) -> torch.Tensor:

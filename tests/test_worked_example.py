@@ -8,7 +8,7 @@ import torch
 from matplotlib.colors import to_rgb
 from playwright.sync_api import Browser, Page
 
-from stages.analysis.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
+from stages.analysis.worked_example import CHANNELS_PER_GROUP, read_example, share_statistics
 from stages.core.errors import PipelineError
 from stages.core.params import MODELS
 from stages.model.normalization import NORMALIZATIONS, Normalization
@@ -20,25 +20,23 @@ EXAMPLE = ROOT / "data/worked_example.json"
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_found_statistics_are_the_examples(normalization: str) -> None:
+def test_shared_statistics_are_the_examples(normalization: str) -> None:
     expected = json.loads(EXAMPLE.read_text())[normalization]
-    layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(4)
-    sets = find_shared_statistics(layer, read_example(EXAMPLE))
+    sets = share_statistics(read_example(EXAMPLE), normalization)
     for name, key in (("mean", "mean"), ("variance", "population_variance")):
         values = torch.tensor(expected[key]).flatten().tolist()
         assert [getattr(one, name) for one in sets] == pytest.approx(values, abs=1e-9)
 
 
-def test_found_sets_share_what_the_definitions_say() -> None:
-    index = torch.stack(torch.meshgrid(*map(torch.arange, (4, 4, 2, 2)), indexing="ij"))
-    image, channel = index[0], index[1]
-    definitions = {"batch": channel, "layer": image, "group": image * 2 + channel // 2}
-    for normalization, key in definitions.items():
-        layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(4)
-        sets = find_shared_statistics(layer, read_example(EXAMPLE))
-        assert len(sets) == len(key.unique())
-        for number, one in enumerate(sets):
-            assert torch.equal(one.elements, key == number)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_the_layers_share_these_statistics(normalization: str) -> None:
+    images = read_example(EXAMPLE)
+    layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(4).double()
+    expected = torch.full_like(images, torch.nan)
+    for one in share_statistics(images, normalization):
+        values = images[one.elements]
+        expected[one.elements] = (values - one.mean) / (one.variance + layer.eps) ** 0.5
+    torch.testing.assert_close(layer(images).detach(), expected)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"images": [[1]]}', b'{"images": "x"}'])

@@ -225,7 +225,6 @@ def _compare(
                 difference=mean(gains),
                 interval=mean_interval(gains, len(cases)),
                 p_value=p_value,
-                needed=None,
                 num_seeds=len(gains),
                 shift=(case.shift, case.severity),
             ),

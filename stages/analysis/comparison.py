@@ -11,8 +11,6 @@ from stages.analysis.inference import (
     LEVEL,
     Interval,
     correct_for_number,
-    count_needed_images,
-    count_needed_seeds,
     matched_interval,
     mean_interval,
     p_of_disagreements,
@@ -74,7 +72,6 @@ class Comparison:
     difference: float  # first minus second
     interval: Interval | None  # of the difference; it holds for all pairs at once
     p_value: float
-    needed: int | None  # seeds or images that would show a difference of this size
     num_seeds: int = 0  # 0: one network of each, compared by images
     # Over seeds only: of two one-sided tests, and of sign flips if there are enough seeds for them
     # to show any difference.
@@ -158,7 +155,6 @@ def _compare(
         difference=mean(differences),
         interval=_clip(mean_interval(differences, num_tests)),
         p_value=p_value,
-        needed=count_needed_seeds(differences, num_tests),
         num_seeds=len(pair.by_seed),
         p_equivalence=p_equivalence,
         p_sign_flips=p_sign_flips if can_flips_show(num_tests, len(differences)) else None,
@@ -189,7 +185,6 @@ def compare_by_images(pairs: Sequence[ImagePair]) -> list[Comparison]:
             difference=(counts[0] - counts[1]) / len(pair.of_first),
             interval=matched_interval(*counts, len(pair.of_first), len(pairs)),
             p_value=p_value,
-            needed=count_needed_images(*counts, len(pair.of_first), len(pairs)),
             shift=pair.shift,
         )
         for pair, counts, p_value in zip(pairs, alone, p_values, strict=True)

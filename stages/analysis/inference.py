@@ -1,6 +1,5 @@
 """Intervals and tests of the report, from scipy and statsmodels."""
 
-import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +8,10 @@ import numpy as np
 from scipy.stats import norm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 LEVEL = 0.05  # of each family of tests; intervals cover 1 - LEVEL
-POWER = 0.8  # of the number of seeds or images that would show a difference
 
 
 @dataclass(frozen=True)
@@ -116,50 +113,6 @@ def correct_for_number(p_values: list[float]) -> list[float]:
     if not p_values:
         return []
     return multipletests(p_values, alpha=LEVEL, method="holm")[1].tolist()
-
-
-def count_needed_seeds(differences: list[float], num_tests: int) -> int | None:
-    """Return how many pairs of runs would show a mean difference of the size seen.
-
-    At the strictest level that Holm's correction of ``num_tests`` tests asks for. None if the mean
-    difference is 0, so that no number would, or if the spread is unknown.
-    """
-    mean, deviation = abs(np.mean(differences)), np.std(differences, ddof=1)
-    if mean == 0 or np.ptp(differences) == 0:
-        return None
-    return count_pairs(float(mean / deviation), LEVEL / num_tests)
-
-
-def count_pairs(effect: float, level: float) -> int:
-    """Return how many pairs show ``effect`` at ``level`` with a power of 80 %, by Student's test.
-
-    ``effect`` is a mean difference, above 0, in standard deviations of the differences.
-    """
-    numbers = range(2, 10**9)
-    power = TTestPower().power
-    most = len(numbers) - 1
-    return numbers[
-        bisect.bisect_left(numbers, POWER, hi=most, key=lambda n: power(effect, n, level))
-    ]
-
-
-def count_needed_images(
-    only_first: int, only_second: int, total: int, num_tests: int
-) -> int | None:
-    """Return how many test images would show a difference of the size seen (Connor 1987, eq. 3).
-
-    ``only_first`` and ``only_second`` of ``total`` images are right for one model alone. None
-    if they are equal.
-    """
-    discordant, difference = (
-        (only_first + only_second) / total,
-        abs(only_first - only_second) / total,
-    )
-    if difference == 0:
-        return None
-    z_level, z_power = norm.ppf(1 - LEVEL / num_tests / 2), norm.ppf(POWER)
-    root = z_level * math.sqrt(discordant) + z_power * math.sqrt(discordant - difference**2)
-    return math.ceil((root / difference) ** 2)
 
 
 def ratio_interval(

@@ -52,9 +52,7 @@ def find_mistakes(guesses: Guesses) -> list[Mistake]:
     ]
 
 
-def find_overlaps(
-    mistakes: Mapping[str, list[Mistake]],
-) -> dict[tuple[str, ...], list[Mistake]]:
+def find_overlaps(mistakes: Mapping[str, list[Mistake]]) -> dict[tuple[str, ...], list[Mistake]]:
     """Return, for each set of models, the images that exactly these get wrong; all models first.
 
     They are given as mistakes of the set's first model, in the order of ``mistakes`` (by model).
@@ -69,12 +67,6 @@ def find_overlaps(
             if models[0] == model:
                 overlaps[models].append(one)
     return overlaps
-
-
-def count_confusions(guesses: Guesses) -> torch.Tensor:
-    """Count, [10, 10], how often each true class (row) was taken for each class (column)."""
-    pairs = guesses.true * 10 + guesses.predicted
-    return torch.bincount(pairs, minlength=100).view(10, 10)
 
 
 def calibration_error(guesses: Guesses, count: int = 15) -> float:

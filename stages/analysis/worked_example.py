@@ -1,14 +1,9 @@
-"""A worked example of the three normalizations: which values share a mean and a variance.
-
-All numbers come from the layers themselves: the layer's Jacobian shows which elements
-share statistics, and its outputs show with which mean and variance.
-"""
+"""A worked example of the three normalizations: which values share a mean and a variance."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from stages.core.errors import PipelineError
 from stages.core.files import read_json
@@ -44,39 +39,23 @@ def read_example(path: Path = EXAMPLE_PATH) -> torch.Tensor:
     return images
 
 
-def find_shared_statistics(layer: nn.Module, images: torch.Tensor) -> list[SharedStatistics]:
-    """Return the sets of elements of ``images`` [N, C, H, W] that ``layer`` normalizes together.
+def share_statistics(images: torch.Tensor, normalization: str) -> list[SharedStatistics]:
+    """Return the sets of elements of ``images`` [N, C, H, W] that are normalized together.
 
-    ``layer`` is a fresh normalization layer in training mode. Two elements belong together if a
-    change of one changes the output of the other. The sets are in the order of their first
-    elements.
+    By "batch" normalization those of a channel in all images, by "layer" those of an image, by
+    "group" those of a group of channels in an image.
     """
-    layer = layer.to(images.dtype)
-    outputs = layer(images).detach().flatten()
-    jacobian = torch.autograd.functional.jacobian(layer, images)
-    size = images.numel()
-    linked = jacobian.view(size, size) != 0
+    image = torch.arange(images.shape[0])[:, None, None, None]
+    channel = torch.arange(images.shape[1])[None, :, None, None]
+    groups = images.shape[1] // CHANNELS_PER_GROUP
+    numbers = {
+        "batch": channel,
+        "layer": image,
+        "group": image * groups + channel // CHANNELS_PER_GROUP,
+    }[normalization].expand(images.shape)
     shared = []
-    unassigned = torch.ones(size, dtype=torch.bool)
-    while unassigned.any():
-        members = _reach(linked, int(unassigned.nonzero()[0]))
-        unassigned &= ~members
-        mean, variance = _invert(images.flatten()[members], outputs[members], layer.eps)
-        shared.append(SharedStatistics(members.view_as(images), mean, variance))
+    for number in numbers.unique():
+        elements = numbers == number
+        mean, variance = images[elements].mean(), images[elements].var(correction=0)
+        shared.append(SharedStatistics(elements, float(mean), float(variance)))
     return shared
-
-
-def _reach(linked: torch.Tensor, start: int) -> torch.Tensor:
-    """Return which elements can be reached from ``start`` over links [size, size]."""
-    reached = torch.zeros(len(linked), dtype=torch.bool)
-    reached[start] = True
-    while not torch.equal(wider := reached | linked[reached].any(dim=0), reached):
-        reached = wider
-    return reached
-
-
-def _invert(inputs: torch.Tensor, outputs: torch.Tensor, eps: float) -> tuple[float, float]:
-    """Return the mean and variance with which the layer made ``outputs`` of ``inputs``."""
-    low, high = int(inputs.argmin()), int(inputs.argmax())
-    deviation = (inputs[high] - inputs[low]) / (outputs[high] - outputs[low])
-    return float(inputs[low] - outputs[low] * deviation), float(deviation**2 - eps)

@@ -1,13 +1,15 @@
 """What the report says of what was judged: values in, sentences out."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from stages.analysis.advice import choose
 from stages.analysis.comparison import Comparison, Verdict, can_flips_show
 from stages.analysis.evidence import Evidence
 from stages.analysis.failures import LOSS_OF_GUESSING, Failure
 from stages.analysis.findings import Findings
+from stages.analysis.mistakes import Mistake
 from stages.analysis.shifts import Shifts, find_enough
 from stages.analysis.studies import Question
 from stages.core.params import MODELS, Params
@@ -17,6 +19,7 @@ from stages.reporting.figures.style import NAMES
 from stages.reporting.formats import (
     capitalized,
     count_digits,
+    counted,
     format_interval,
     format_margin,
     format_p,
@@ -25,7 +28,7 @@ from stages.reporting.formats import (
     format_support,
     listed,
 )
-from stages.reporting.words import call, name_pair, name_places, name_shift, name_where
+from stages.reporting.words import Words, call, name_pair, name_places, name_shift, name_where
 
 
 def tell(x: Comparison) -> str:
@@ -59,13 +62,8 @@ def equal_within(margin: float) -> str:
 
 def explain(x: Comparison, margin: float) -> str:
     """Give the reason for the verdict."""
-    if x.verdict == Verdict.DIFFER and x.is_within_margin:
-        return f"{tell(x)}, below {format_margin(margin)}"
-    if x.verdict != Verdict.OPEN or x.needed is None:
-        return tell(x)
-    rounded = round(x.needed, 1 - len(str(x.needed)))
-    unit = "seeds of each" if x.num_seeds else "images"
-    return f"{tell(x)}; it would take about {rounded:,} {unit} to show a difference of that size"
+    is_small = x.verdict == Verdict.DIFFER and x.is_within_margin
+    return f"{tell(x)}, below {format_margin(margin)}" if is_small else tell(x)
 
 
 def answer(found: Findings, margin: float) -> str:
@@ -228,6 +226,16 @@ def tell_of_sizes(shifts: Shifts) -> str:
         near = f"from {find_enough(by_size)} on, within a point of what {max(by_size)} give"
         told.append(f"{images} bn-batch gets {shares} images at a time: {near}.")
     return " ".join(told)
+
+
+def tell_of_confusions(mistakes: Mapping[str, list[Mistake]], words: Words) -> str:
+    """Say which class each model takes most often for which other; "" if none is wrong."""
+    told = []
+    for model, of_model in mistakes.items():
+        counts = Counter((words.classes[x.true], words.classes[x.predicted]) for x in of_model)
+        for (true, predicted), count in counts.most_common(1):
+            told.append(f"{model} takes {true} for {predicted} ({counted(count, 'time')})")
+    return f"Most often {', '.join(told)}." if told else ""
 
 
 def answer_question(question: Question, margin: float) -> list[tuple[str, str]]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from stages.analysis.findings import Findings
-from stages.analysis.worked_example import CHANNELS_PER_GROUP, find_shared_statistics
+from stages.analysis.worked_example import share_statistics
 from stages.core.params import MODELS
-from stages.model.normalization import NORMALIZATIONS, Normalization
+from stages.model.normalization import NORMALIZATIONS
 from stages.reporting.figures.causes import draw_causes
 from stages.reporting.figures.curves import draw_course
-from stages.reporting.figures.mistakes import draw_confusions, draw_errors
+from stages.reporting.figures.mistakes import draw_errors
 from stages.reporting.figures.shifts import draw_shifts
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.worked_example import draw_worked_example
@@ -77,7 +77,7 @@ def _studies(found: Findings) -> Iterator[Picture]:
 
 
 def _errors(found: Findings) -> Iterator[Picture]:
-    guesses, words = found.inputs.guesses, WORDS[found.params.data.name]
+    words = WORDS[found.params.data.name]
     for model in MODELS:
         text = (
             f"The most confident test errors of {model}: each image with its index, true and "
@@ -85,15 +85,12 @@ def _errors(found: Findings) -> Iterator[Picture]:
         )
         figure = draw_errors(model, found.mistakes[model], found.inputs.test, words)
         yield Picture(f"errors_{model}", figure, text)
-        text = f"How often {model} took each {words.noun} for each other"
-        yield Picture(f"confusions_{model}", draw_confusions(model, guesses[model], words), text)
 
 
 def _example(found: Findings) -> Iterator[Picture]:
     images = found.inputs.example
     for normalization in NORMALIZATIONS:
-        layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(images.shape[1])
-        sets = find_shared_statistics(layer, images)
+        sets = share_statistics(images, normalization)
         text = (
             f"Four images of four channels; {normalization} normalization has {len(sets)} sets "
             "of elements, in colours, that share a mean and a variance"

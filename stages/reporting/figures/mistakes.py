@@ -1,20 +1,12 @@
-"""What the models get wrong, in figures."""
+"""The test images that the models get wrong."""
 
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from stages.analysis.mistakes import SHOWN, Guesses, Mistake, count_confusions
+from stages.analysis.mistakes import SHOWN, Mistake
 from stages.core.dataset import Split
-from stages.reporting.figures.style import (
-    COLOURS,
-    GREY,
-    NAMES,
-    figure_style,
-    subplots,
-)
+from stages.reporting.figures.style import GREY, NAMES, figure_style, subplots
 from stages.reporting.words import Words
 
 
@@ -51,39 +43,3 @@ def _draw_image(axes: Axes, image: torch.Tensor) -> None:
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, color=GREY)
-
-
-def draw_confusions(model: str, guesses: Guesses, words: Words) -> Figure:
-    """Draw the confusions of ``model``, the darker the more frequent."""
-    counts = count_confusions(guesses)
-    errors = counts.clone().fill_diagonal_(0)
-    with figure_style():
-        figure, axes = subplots(4.8, 4.8)
-        axes.grid(visible=False)
-        for true, predicted in np.ndindex(10, 10):
-            count = int(counts[true, predicted])
-            is_right = true == predicted
-            if count and not is_right:
-                alpha = 0.15 + 0.7 * count / int(errors.max())
-                corner = (predicted - 0.5, true - 0.5)
-                axes.add_patch(Rectangle(corner, 1, 1, color=COLOURS[model], alpha=alpha))
-            if count:
-                look = {"fontsize": 8, "color": GREY} if is_right else {"fontsize": 10}
-                axes.text(predicted, true, f"{count}", ha="center", va="center", **look)
-        axes.set(
-            title=f"{model}: {int(errors.sum())} errors",
-            xlabel=f"predicted {words.noun}",
-            ylabel=f"true {words.noun}",
-            xlim=(-0.5, 9.5),
-            ylim=(9.5, -0.5),
-            yticks=range(10),
-            yticklabels=words.classes,
-            aspect="equal",
-        )
-        _name_columns(axes, words)
-    return figure
-
-
-def _name_columns(axes: Axes, words: Words) -> None:
-    long = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(range(10), words.classes, **(long if words.longest > 3 else {}))

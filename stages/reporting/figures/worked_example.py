@@ -1,4 +1,4 @@
-"""How the three layers normalize, drawn from their own output."""
+"""How the three layers normalize: what shares a mean and a variance."""
 
 import torch
 from matplotlib.axes import Axes
