@@ -1,7 +1,7 @@
 """Models that did not learn in the main job: nothing is claimed about their normalization."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from stages.analysis.inputs import Inputs
@@ -40,13 +40,9 @@ def judge_training(test_accuracy: float, best_accuracy: float, test_loss: float)
     test loss is above that of guessing, or if its test accuracy is more than 10 points below
     the ``best_accuracy`` of its training. Accuracies are fractions.
     """
-    by: Literal["accuracy", "loss", "drop"]
+    found = Failure("accuracy", test_accuracy, best_accuracy, test_loss)
     if test_accuracy < _LEAST_ACCURACY:
-        by = "accuracy"
-    elif test_loss > LOSS_OF_GUESSING:
-        by = "loss"
-    elif best_accuracy - test_accuracy > _LARGEST_DROP:
-        by = "drop"
-    else:
-        return None
-    return Failure(by, test_accuracy, best_accuracy, test_loss)
+        return found
+    if test_loss > LOSS_OF_GUESSING:
+        return replace(found, by="loss")
+    return replace(found, by="drop") if best_accuracy - test_accuracy > _LARGEST_DROP else None

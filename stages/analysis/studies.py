@@ -9,7 +9,7 @@ from stages.analysis.shifts import BATCH, Shifts, compare_seeds_by_shift
 from stages.core.params import Params
 from stages.records.declaration import Situation, Study
 from stages.records.results import Cell, Results
-from stages.records.summary import name_value
+from stages.records.summary import axis_of, name_value
 
 READINGS = {  # of bn: whose statistics it normalizes by to evaluate, and the column of that
     "bn": "test_accuracy",
@@ -193,6 +193,6 @@ def _pair_places(series: Sequence[Series], study: Study) -> list[Pair]:
 
 def name_places(study: Study) -> list[str]:
     """Return the values of what varies in words; one, "", if nothing does."""
-    if not study.vary and not study.variants:
+    if not axis_of(study):
         return [""]
     return [name_value(variant, study.vary) for variant in study.each_variant]

@@ -6,23 +6,21 @@ statistics of each image alone.
 """
 
 import copy
-import csv
-import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 from torch import nn
 
 from stages.core.dataset import Pixels, Split
 from stages.core.errors import PipelineError
-from stages.core.files import check_tensor, read_bytes, read_tensors, write_tensors
+from stages.core.files import check_tensor, read_tensors, write_tensors
 from stages.core.params import MODELS, ShiftParams
-from stages.evaluation.checking import Fraction, check
+from stages.evaluation.checking import Fraction, read_table
 from stages.evaluation.interventions import with_batch_statistics
 from stages.evaluation.shifted_images import SHIFTS, shift_images
 from stages.model.history import write_rows
@@ -31,7 +29,7 @@ from stages.model.scoring import compute_logits
 SHIFTS_PATH = Path("reports/shifts.csv")
 SHIFTED_PREDICTIONS_PATH = Path("reports/predictions/shifts.safetensors")
 CLEAN = "none", 0.0  # shift and severity
-REMEDY = "run `dvc repro evaluate`"
+WHAT, REMEDY = "a table of shifts", "run `dvc repro evaluate`"
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,8 @@ class Case:
 
     model: str  # bn, gn or ln
     reading: str  # bn, bn-batch, gn or ln
-    batch_size: int | None  # images that share their statistics; None if none do
+    # images that share their statistics; None, or an empty cell of a table, if none do
+    batch_size: Annotated[int | None, BeforeValidator(lambda cell: cell or None)]
     shift: str  # one of shifted_images.SHIFTS
     severity: float  # in the unit of params.yaml
 
@@ -63,9 +62,6 @@ class SeededRow(Row):
 
     seed: int
     recipe: str  # the digest of the training's recipe
-
-
-R = TypeVar("R", bound=Row)
 
 
 def score_shifts(
@@ -103,29 +99,19 @@ def predict_shifts(
     for size in {case.batch_size for case in cases if case.batch_size is not None}:
         networks[size] = with_batch_statistics(plain, size)
 
+    def read(shifted: Split, size: int | None) -> torch.Tensor:
+        at_once = 100 if size is None else size * max(1, 100 // size)
+        logits = compute_logits(networks[size], shifted, pixels, device, at_once)
+        return logits.argmax(dim=1).to(torch.uint8).cpu()
+
     def predict(one: tuple[str, float]) -> dict[Case, torch.Tensor]:
         shifted = Split(split.name, shift_images(split.images, *one), split.labels)
-        return {
-            case: _predict(networks[case.batch_size], case.batch_size, shifted, pixels, device)
-            for case in cases
-            if (case.shift, case.severity) == one
-        }
+        own = (case for case in cases if (case.shift, case.severity) == one)
+        return {case: read(shifted, case.batch_size) for case in own}
 
     with ThreadPoolExecutor(workers) as pool:
         parts = list(pool.map(predict, list_sets(params)))
     return {case: digits for part in parts for case, digits in part.items()}
-
-
-def _predict(
-    network: nn.Module,
-    batch_size: int | None,
-    split: Split,
-    pixels: Pixels,
-    device: torch.device,
-) -> torch.Tensor:
-    at_once = 100 if batch_size is None else batch_size * max(1, 100 // batch_size)
-    logits = compute_logits(network, split, pixels, device, at_once)
-    return logits.argmax(dim=1).to(torch.uint8).cpu()
 
 
 def list_cases(model: str, params: ShiftParams) -> list[Case]:
@@ -173,20 +159,6 @@ def write_shifts(predicted: Mapping[Case, torch.Tensor], labels: torch.Tensor) -
     write_tensors(SHIFTED_PREDICTIONS_PATH, {"digits": digits}, {})
 
 
-def read_rows(path: Path, remedy: str, kind: TypeAdapter[list[R]]) -> list[R]:
-    """Read a CSV file of rows of this ``kind``.
-
-    Raises:
-        PipelineError: it is missing, damaged, or holds something else.
-    """
-    try:
-        lines = list(csv.DictReader(io.StringIO(read_bytes(path, remedy).decode()), strict=True))
-    except (ValueError, csv.Error) as error:
-        raise PipelineError(f"{path} is not a CSV file ({error}); {remedy}") from None
-    content = [line | {"batch_size": line.get("batch_size") or None} for line in lines]
-    return check(kind, content, path, "a table of shifts", remedy)
-
-
 def read_shifts(params: ShiftParams, labels: torch.Tensor) -> dict[Case, torch.Tensor]:
     """Read what ``write_shifts`` wrote of N images of these ``labels``: the digits [N] by case.
 
@@ -194,7 +166,7 @@ def read_shifts(params: ShiftParams, labels: torch.Tensor) -> dict[Case, torch.T
         PipelineError: a file is missing or damaged, contradicts the other, or belongs to
             other ``params``.
     """
-    rows = read_rows(SHIFTS_PATH, REMEDY, TypeAdapter(list[Row]))
+    rows = read_table(TypeAdapter(list[Row]), SHIFTS_PATH, WHAT, REMEDY)
     cases = [case for model in MODELS for case in list_cases(model, params)]
     if [row.case for row in rows] != cases:
         raise PipelineError(f"{SHIFTS_PATH} is not of the shifts in params.yaml; {REMEDY}")

@@ -5,8 +5,6 @@ causes-distance.csv one for each network, set of images and layer: how far the s
 channels before that layer lie from those of clean training images.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -15,9 +13,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from stages.core.errors import PipelineError
-from stages.core.files import read_bytes
-from stages.evaluation.checking import Fraction, check
+from stages.evaluation.checking import Fraction, read_table
 from stages.evaluation.interventions import FIXED, MANY, Intervention, Source, Treatment
 from stages.model.history import write_rows
 from stages.records.declaration import RECORDS
@@ -219,12 +215,12 @@ def read_causes(path: Path = PATH) -> list[Row]:
     Raises:
         PipelineError: it is not such a record.
     """
-    return _read_table(path, TypeAdapter(list[Row]))
+    return _read_rows(path, TypeAdapter(list[Row]))
 
 
 def read_distances(path: Path = DISTANCES_PATH) -> list[Distance]:
     """Read causes-distance.csv, likewise."""
-    return _read_table(path, TypeAdapter(list[Distance]))
+    return _read_rows(path, TypeAdapter(list[Distance]))
 
 
 R = TypeVar("R", Row, Distance)
@@ -235,15 +231,9 @@ def write_table(path: Path, rows: Iterable[R]) -> None:
     write_rows(path, sorted(map(vars, rows), key=lambda row: tuple(row.values())))
 
 
-def _read_table(path: Path, kind: TypeAdapter[list[R]]) -> list[R]:
-    if not path.exists():
-        return []
+def _read_rows(path: Path, kind: TypeAdapter[list[R]]) -> list[R]:
     remedy = f"restore it with `git checkout {path}`"
-    try:
-        lines = list(csv.DictReader(io.StringIO(read_bytes(path, remedy).decode()), strict=True))
-    except (ValueError, csv.Error) as error:
-        raise PipelineError(f"{path} is not a CSV file ({error}); {remedy}") from None
-    return check(kind, lines, path, "a record of interventions", remedy)
+    return read_table(kind, path, "a record of interventions", remedy) if path.exists() else []
 
 
 def _write(layers: Sequence[int]) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from stages.core.params import ShiftParams
+from stages.evaluation.checking import read_table
+from stages.evaluation.shifts import WHAT, SeededRow, list_cases
 from stages.evaluation.shifts import Row as ShiftRow
-from stages.evaluation.shifts import SeededRow, list_cases
-from stages.evaluation.shifts import read_rows as read_shift_rows
 from stages.model.history import write_rows
 from stages.records.declaration import Study
 from stages.records.record import Key, Row, key_of
@@ -33,7 +33,7 @@ def read_shifted(study: Study) -> list[SeededRow]:
     if not path.exists():
         return []
     remedy = f"correct it, or restore it with `git checkout {path}`"
-    return read_shift_rows(path, remedy, TypeAdapter(list[SeededRow]))
+    return read_table(TypeAdapter(list[SeededRow]), path, WHAT, remedy)
 
 
 def scored_keys(study: Study, params: ShiftParams) -> set[Key]:

@@ -1,41 +1,19 @@
 """The results of a study as a table for people: mean and deviation of each variant."""
 
-from dataclasses import dataclass
 from statistics import mean, stdev
 
-from stages.records.declaration import Values, text_of, word_of
+from stages.records.declaration import Study, Values, text_of, word_of
 from stages.records.results import Cell, Results
 
 
-@dataclass(frozen=True)
-class Table:
-    """A header, rows with as many cells as the header, and notes below them."""
-
-    header: list[str]
-    rows: list[list[str]]
-    notes: list[str]
-
-
 def summarize(results: Results) -> str:
-    """Return the study as a Markdown page of one table."""
-    table = tabulate(results)
-    lines = [table.header, ["---"] * len(table.header), *table.rows]
-    return "\n".join(
-        [
-            results.study.question,
-            "",
-            *(f"| {' | '.join(line)} |" for line in lines),
-            "",
-            " ".join(table.notes),
-            "",
-        ]
-    )
+    """Return the study as a Markdown page of one table.
 
-
-def tabulate(results: Results) -> Table:
-    """Return a row for each variant with trainings done, and a column for each model."""
+    It has a row for each variant with trainings done, and a column for each model.
+    """
     study, models = results.study, list(results.cells)
-    rows = []
+    header = [axis_of(study) if study.vary else "variant", "seeds", *models, "all"]
+    lines = [header, ["---"] * len(header)]
     for i, variant in enumerate(study.each_variant):
         cells = [results.cells[model][i] for model in models]
         seeds = sorted({seed for cell in cells for seed in cell.rows})
@@ -43,13 +21,9 @@ def tabulate(results: Results) -> Table:
         overall = f"{100 * mean(values):.3f}" if all(cell.rows for cell in cells) else ""
         if seeds:
             shown = [show(cell, results.column) for cell in cells]
-            name = name_value(variant, study.vary)
-            rows.append([name, list_seeds(seeds), *shown, overall])
-    return Table(
-        [axis_of(results) if study.vary else "variant", "seeds", *models, "all"],
-        rows,
-        _notes(results),
-    )
+            lines.append([name_value(variant, study.vary), list_seeds(seeds), *shown, overall])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{study.question}\n\n{table}\n\n{' '.join(_notes(results))}\n"
 
 
 def list_seeds(seeds: list[int]) -> str:
@@ -60,9 +34,10 @@ def list_seeds(seeds: list[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def axis_of(results: Results) -> str:
-    """Return what varies, in words."""
-    study = results.study
+def axis_of(study: Study) -> str:
+    """Return what varies, in words; "" if nothing does."""
+    if not study.vary and not study.variants:
+        return ""
     return study.axis or _short(next(iter(study.vary), "variant"))
 
 

@@ -16,6 +16,7 @@ from stages.core.params import MODELS, flatten
 from stages.evaluation import interventions
 from stages.records.declaration import text_of
 from stages.records.results import CHANCE
+from stages.records.summary import axis_of
 from stages.reporting import sentences, tables, why
 from stages.reporting.draw import describe_drawing
 from stages.reporting.figures.gallery import Picture
@@ -23,7 +24,7 @@ from stages.reporting.figures.style import COLOURS, NAMES, render_svg
 from stages.reporting.figures.worked_example import FILLS
 from stages.reporting.formats import capitalized, counted, format_share
 from stages.reporting.provenance import describe_report, join_software, read_pins
-from stages.reporting.words import WORDS, define_shifts, name_axis
+from stages.reporting.words import WORDS, define_shifts
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _BREAKS = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<&])|(?<=\bp =) |(?<=\bp &lt;) ")
@@ -65,7 +66,7 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         "tables": tables,
         "list_first": list_first,
         "why": why,
-        "name_axis": name_axis,
+        "axis_of": axis_of,
         "define_shifts": define_shifts,
         "svg": lambda picture: Markup(render_svg(picture.figure, picture.text)),
         "image": lambda index: _data_uri(inputs.test, index),

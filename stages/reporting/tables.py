@@ -9,10 +9,10 @@ from stages.analysis.shifts import BATCH
 from stages.analysis.studies import Question, ShiftedStudy
 from stages.core.params import MODELS
 from stages.evaluation.shifts import list_sets
-from stages.records.summary import list_seeds, show
+from stages.records.summary import axis_of, list_seeds, show
 from stages.reporting.formats import counted, format_points, format_share, listed
 from stages.reporting.sentences import equal_within, list_claims, tell_briefly
-from stages.reporting.words import READINGS, call, name_axis, name_kind, name_shift
+from stages.reporting.words import READINGS, call, name_kind, name_shift
 
 Table = tuple[list[str], list[list[str]]]
 
@@ -58,7 +58,7 @@ def tabulate_claims(found: Findings, margin: float) -> Table:
 
 def tabulate_question(question: Question) -> Table:
     """Return the mean and the deviation of each series at each value of what varies."""
-    axis = name_axis(question)
+    axis = axis_of(question.study)
     rows = [
         [place, *(show(one.cells[i], one.column) for one in question.series)]
         for i, place in enumerate(question.places)

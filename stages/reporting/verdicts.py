@@ -25,13 +25,12 @@ def list_verdicts(found: Findings) -> dict[str, str]:
     by_pair = {(x.first, x.second): x for x in found.evidence.by_accuracy}
     verdicts = {}
     for pair in combinations(MODELS, 2):
-        has_seeds = bool(found.evidence.seeds)
-        failed = [model for model in pair if model in found.failures and not has_seeds]
-        compared = by_pair.get(pair) if has_seeds else None
-        verdict = _OPEN if compared is None else _tell(compared)
-        verdicts[f"clean_{'_'.join(pair)}"] = (
-            f"{listed(failed)} did not learn" if failed else verdict
-        )
+        verdict = _OPEN
+        if found.evidence.seeds:
+            verdict = _tell(by_pair[pair])
+        elif failed := [model for model in pair if model in found.failures]:
+            verdict = f"{listed(failed)} did not learn"
+        verdicts[f"clean_{'_'.join(pair)}"] = verdict
     kinds = dict.fromkeys(kind_of(x.shift) for x in found.shifts.comparisons)
     verdicts |= {name_kind(kind).replace(" ", "_"): _OPEN for kind in kinds}
     for row in found.advice:
@@ -60,28 +59,18 @@ def render_comparisons(found: Findings) -> str:
     """Return all that was compared as CSV: fractions of six digits, and the verdicts."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        (
-            *("finding", "place", "first", "second", "of_first", "of_second", "difference"),
-            *("low", "high", "p_value", "p_equivalence", "p_sign_flips", "verdict", "seeds"),
-        )
+    header = (
+        *("finding", "place", "first", "second", "of_first", "of_second", "difference"),
+        *("low", "high", "p_value", "p_equivalence", "p_sign_flips", "verdict", "seeds"),
     )
+    writer.writerow(header)
     for finding, x in _each_comparison(found):
         ends = (x.interval.low, x.interval.high) if x.interval else (None, None)
         numbers = (*x.accuracies, x.difference, *ends, x.p_value, x.p_equivalence, x.p_sign_flips)
         shown = ["" if n is None else f"{n:.6g}" for n in numbers]
         verdict = "both diverged" if x.both_diverged else x.verdict
-        writer.writerow(
-            (
-                finding,
-                name_where(x) or x.place,
-                x.first,
-                x.second,
-                *shown,
-                verdict,
-                x.num_seeds or 1,
-            )
-        )
+        names = finding, name_where(x) or x.place, x.first, x.second
+        writer.writerow((*names, *shown, verdict, x.num_seeds or 1))
     return text.getvalue()
 
 

@@ -7,10 +7,8 @@ from torchvision.datasets import KMNIST, FashionMNIST
 
 from stages.analysis.comparison import Comparison, Shift
 from stages.analysis.shifts import BATCH, Kind
-from stages.analysis.studies import Question
 from stages.core.params import DataName, ShiftParams
 from stages.evaluation.shifts import CLEAN, list_sets
-from stages.records.summary import axis_of
 from stages.reporting.formats import is_number, listed
 
 
@@ -134,12 +132,6 @@ def define_shifts(params: ShiftParams) -> str:
     """Say what each shift does, in one sentence each."""
     shifts = dict.fromkeys(shift for shift, _ in list_sets(params))
     return " ".join(SHIFTS[shift].what for shift in shifts if shift in SHIFTS)
-
-
-def name_axis(question: Question) -> str:
-    """Return what varies, in words; "" if nothing does."""
-    varies = question.study.vary or question.study.variants
-    return axis_of(question.results) if varies else ""
 
 
 def name_places(places: Sequence[str], order: Sequence[str]) -> str:

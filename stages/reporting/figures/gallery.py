@@ -9,13 +9,14 @@ from stages.analysis.findings import Findings
 from stages.analysis.worked_example import share_statistics
 from stages.core.params import MODELS
 from stages.model.normalization import NORMALIZATIONS
+from stages.records.summary import axis_of
 from stages.reporting.figures.causes import draw_causes
 from stages.reporting.figures.curves import draw_course
 from stages.reporting.figures.mistakes import draw_errors
 from stages.reporting.figures.shifts import draw_shifts
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.worked_example import draw_worked_example
-from stages.reporting.words import WORDS, call, name_axis
+from stages.reporting.words import WORDS, call
 
 _OF_SHIFTS = (
     "Test accuracy by the severity of each shift, for bn with running statistics and with those of "
@@ -69,7 +70,7 @@ def _studies(found: Findings) -> Iterator[Picture]:
         yield Picture(one.name, draw_shifts(one.arms, one.controls), text)
     for question in found.studies.questions:
         if question.has_figure:
-            axis = name_axis(question)
+            axis = axis_of(question.study)
             by = f" by {axis}" if axis else ""
             names = ", ".join(call(one.name) for one in question.series)
             text = f"{question.text} Mean test error over seeds with 95 % intervals{by}, of {names}"

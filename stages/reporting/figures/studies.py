@@ -11,6 +11,7 @@ from stages.analysis.inference import mean_interval
 from stages.analysis.shifts import BATCH
 from stages.analysis.studies import Question, Series
 from stages.records.results import CHANCE
+from stages.records.summary import axis_of
 from stages.reporting.figures.style import (
     COLOURS,
     GREY,
@@ -23,7 +24,7 @@ from stages.reporting.figures.style import (
     subplots,
 )
 from stages.reporting.formats import is_number
-from stages.reporting.words import call, name_axis
+from stages.reporting.words import call
 
 _SPREAD = 0.2  # of the distance of two places: over it the series stand side by side
 _WIDE_SPREAD = 0.4  # the same where no lines lead from place to place
@@ -40,7 +41,7 @@ def draw_answer(question: Question) -> Figure:
     At each value of what varies, evenly spaced; at each model, if nothing does. A cross marks
     where trainings diverged; there, the spread of the others says nothing, and is left out.
     """
-    axis, series, places = name_axis(question), question.series, question.places
+    axis, series, places = axis_of(question.study), question.series, question.places
     with figure_style():
         figure, axes = subplots(6.4, 3.6)
         axes.set_yscale("log")
