@@ -8,14 +8,8 @@ from statistics import mean
 
 from scipy.stats import spearmanr
 
-from stages.analysis.comparison import Comparison, Shift
-from stages.analysis.inference import (
-    Interval,
-    correct_for_number,
-    mean_interval,
-    p_of_mean_difference,
-    ratio_interval,
-)
+from stages.analysis.comparison import Comparison, Pair, Shift, compare_by_seeds
+from stages.analysis.inference import Interval, mean_interval, ratio_interval
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
 from stages.evaluation.shifts import Case as ShiftCase
@@ -208,29 +202,20 @@ def _compare(
     cases: Sequence[Case], rows: Mapping[Case, list[Row]], layers: list[int]
 ) -> list[Effect]:
     """Compare each of ``cases`` with the case without what is special to it; one family."""
-    values = {case: [row.accuracy for row in by_seed] for case, by_seed in rows.items()}
-    against = [values[_without(case, layers)] for case in cases]
-    differences = [
-        [round(x - y, 9) for x, y in zip(values[case], without, strict=True)]
-        for case, without in zip(cases, against, strict=True)
-    ]
-    p_values = correct_for_number(list(map(p_of_mean_difference, differences)))
-    return [
-        Effect(
-            case,
-            Comparison(
-                "with",
-                "without",
-                accuracies=(mean(values[case]), mean(without)),
-                difference=mean(gains),
-                interval=mean_interval(gains, len(cases)),
-                p_value=p_value,
-                num_seeds=len(gains),
-                shift=(case.shift, case.severity),
-            ),
-            _restored(gains, without, values[_whole(case, layers)]),
+    values = {case: {row.seed: row.accuracy for row in of_case} for case, of_case in rows.items()}
+    pairs = [
+        Pair(
+            "with",
+            "without",
+            values[case],
+            values[_without(case, layers)],
+            shift=(case.shift, case.severity),
         )
-        for case, without, gains, p_value in zip(cases, against, differences, p_values, strict=True)
+        for case in cases
+    ]
+    return [
+        Effect(case, x, _restored(pair, values[_whole(case, layers)]))
+        for case, pair, x in zip(cases, pairs, compare_by_seeds(pairs, margin=0), strict=True)
     ]
 
 
@@ -249,10 +234,10 @@ def _whole(case: Case, layers: list[int]) -> Case:
     return as_trained(case.model, CLEAN, layers) if _without(case, layers) == usual else usual
 
 
-def _restored(
-    gains: Sequence[float], without: Sequence[float], whole: Sequence[float]
-) -> Share | None:
-    losses = [x - y for x, y in zip(whole, without, strict=True)]
+def _restored(pair: Pair, whole: Mapping[int, float]) -> Share | None:
+    """Return which share of the loss from ``whole``, by seed, the first of ``pair`` restores."""
+    gains = [x - y for x, y in pair.by_seed]
+    losses = [whole[seed] - lost for seed, lost in sorted(pair.of_second.items())]
     if mean(losses) < _LEAST_LOSS:
         return None
     return Share(mean(gains) / mean(losses), ratio_interval(gains, losses))

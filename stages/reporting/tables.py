@@ -11,7 +11,7 @@ from stages.core.params import MODELS
 from stages.evaluation.shifts import list_sets
 from stages.records.summary import axis_of, list_seeds, show
 from stages.reporting.formats import counted, format_points, format_share, listed
-from stages.reporting.sentences import equal_within, list_claims, tell_briefly
+from stages.reporting.sentences import equal_within, tell_briefly
 from stages.reporting.words import READINGS, call, name_kind, name_shift
 
 Table = tuple[list[str], list[list[str]]]
@@ -49,11 +49,6 @@ def tabulate_seeds(found: Findings) -> Table:
         for model, values in evidence.accuracies.items()
     ]
     return header, rows
-
-
-def tabulate_claims(found: Findings, margin: float) -> Table:
-    """Return what people would like to say, and what the evidence says to it."""
-    return ["claim", "verdict", "why"], [list(x) for x in list_claims(found.evidence, margin)]
 
 
 def tabulate_question(question: Question) -> Table:
