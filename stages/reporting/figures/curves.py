@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from stages.model.history import Epoch
 from stages.reporting.figures.style import (
@@ -82,7 +82,7 @@ def _finish(axes: Axes, quantity: Quantity) -> None:
     else:
         ticks, form = [1 - error for error in round_numbers(1 - high, 1 - low)], "{:.4g}"
     scale = 1 if quantity == "loss" else 100
-    axes.yaxis.set_major_locator(FixedLocator(ticks))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: form.format(scale * value)))
-    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_yticks(ticks, [form.format(scale * tick) for tick in ticks])
+    axes.set_ylim(low, high)  # which ticks beyond would have moved
+    axes.yaxis.minorticks_off()
     axes.legend(loc="upper right" if quantity == "loss" else "lower right")

@@ -5,7 +5,6 @@ from statistics import mean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from stages.analysis.inference import mean_interval
 from stages.analysis.shifts import BATCH
@@ -129,10 +128,10 @@ def _limit_errors(axes: Axes, series: Sequence[Series]) -> None:
         look = {"color": GREY, "fontsize": 9, "xycoords": axes.get_yaxis_transform()}
         axes.annotate("guessing", (1, 1 - CHANCE), **above, **look)
         high = max(high, 1.6)
-    axes.set_ylim(low, high)
-    axes.yaxis.set_major_locator(FixedLocator(round_numbers(low, min(high, 1))))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 * error:.4g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+    ticks = round_numbers(low, min(high, 1))
+    axes.set_yticks(ticks, [f"{100 * error:.4g}" for error in ticks])
+    axes.set_ylim(low, high)  # which ticks beyond would have moved
+    axes.yaxis.minorticks_off()
 
 
 def _mean_error(series: Series, place: int) -> float:
