@@ -49,21 +49,11 @@ class Shifts:
             found.setdefault(x.shift[0], x)
         return list(found.values())
 
-    @property
-    def gain(self) -> Comparison | None:
-        """The largest difference shown by which bn is better with the statistics of the batch."""
-        return self._of_batch(is_gain=True)
-
-    @property
-    def loss(self) -> Comparison | None:
-        """Likewise, by which it is worse."""
-        return self._of_batch(is_gain=False)
-
-    def _of_batch(self, is_gain: bool) -> Comparison | None:
+    def most_by_batch(self, is_gain: bool) -> Comparison | None:
+        """Return the largest difference shown by which the batch's statistics help bn, or harm."""
         shown = [x for x in self.comparisons if x.first == BATCH and x.verdict == Verdict.DIFFER]
-        return max(
-            (x for x in shown if (x.difference > 0) == is_gain), key=lambda x: x.size, default=None
-        )
+        of_kind = (x for x in shown if (x.difference > 0) == is_gain)
+        return max(of_kind, key=lambda x: x.size, default=None)
 
     @property
     def by_size(self) -> dict[Shift, dict[int, float]]:

@@ -210,7 +210,8 @@ def _tell_case(x: Comparison) -> str:
 
 def tell_of_statistics(shifts: Shifts) -> str:
     """Say where the statistics of the test batch help bn most, and where they harm it most."""
-    both = ("gains", shifts.gain), ("loses", shifts.loss)
+    gain, loss = (shifts.most_by_batch(is_gain=one) for one in (True, False))
+    both = ("gains", gain), ("loses", loss)
     told = [f"{verb} most with {name_where(x)}: {tell(x)}" for verb, x in both if x]
     if not told:
         return "No difference between bn and bn-batch is shown."
