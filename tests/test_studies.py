@@ -344,6 +344,12 @@ BAD = [
         "models: [ln], situations: [{when: x, readings: true}]",
         "situations has readings, but the study asks nothing of them",
     ),
+    (
+        "models: [ln]",
+        "models: [ln], vary: {a.b: [1, 2]}, "
+        "published: {network: n, source: s, axis: x, at: [1, 2], errors: {ln: [3.5]}}",
+        "published.errors has 1 of 'ln'; allowed: one for each value",
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ from stages.analysis.causes import Causes, find_causes
 from stages.analysis.comparison import Comparison
 from stages.analysis.evidence import Evidence, compare_one_run, find_main_study, weigh
 from stages.analysis.failures import Failure, find_failures
+from stages.analysis.gradients import Growth, find_growth
 from stages.analysis.inference import Interval, proportion_interval
 from stages.analysis.inputs import Inputs
 from stages.analysis.mistakes import Mistake, calibration_error, find_mistakes, find_overlaps
@@ -38,6 +39,7 @@ class Findings:
     one_run: list[Comparison]  # what the images alone show of the networks of one run
     shifts: Shifts
     causes: Causes | None  # None before interventions are on record
+    growth: list[Growth]  # of gradients with depth; none before they are on record
     studies: Studies
     advice: list[Advice]  # what to take in which situation
 
@@ -62,6 +64,7 @@ def judge(params: Params, inputs: Inputs) -> Findings:
         one_run=compare_one_run(inputs, learned),
         shifts=shifts,
         causes=_find_causes(params, inputs),
+        growth=find_growth(inputs.gradients),
         studies=studies,
         advice=advise(evidence, shifts, studies),
     )

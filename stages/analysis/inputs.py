@@ -20,6 +20,7 @@ from stages.model.checkpoint import Checkpoint, checkpoint_path, read_checkpoint
 from stages.model.history import Epoch
 from stages.records.causes import Distance, Row, read_causes, read_distances
 from stages.records.declaration import read_studies
+from stages.records.gradients import Norm, read_norms
 from stages.records.record import read_rows
 from stages.records.results import Results, collect
 from stages.records.shifted import read_shifted
@@ -42,6 +43,7 @@ class Inputs:
     example: torch.Tensor  # of how they normalize: activations [4, 4, 2, 2]
     interventions: list[Row]  # in the networks of the seeds
     distances: list[Distance]  # of statistics in them
+    gradients: list[Norm]  # before any training
     studies: dict[str, Results | None]  # None: recorded with other parameters than the present
 
 
@@ -73,6 +75,7 @@ def read_inputs(params: Params) -> Inputs:
         example=read_example(),
         interventions=read_causes(),
         distances=read_distances(),
+        gradients=read_norms(),
         studies=studies,
     )
     for model in MODELS:

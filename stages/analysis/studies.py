@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from stages.analysis.comparison import Comparison, Pair, Verdict, compare_by_seeds
+from stages.analysis.planning import PILOT_SEEDS, plan_seeds
 from stages.analysis.shifts import BATCH, Shifts, compare_seeds_by_shift
 from stages.core.params import Params
-from stages.records.declaration import Situation, Study
+from stages.records.declaration import Published, Situation, Study
 from stages.records.results import Cell, Results
 from stages.records.summary import axis_of, name_value
 
@@ -46,6 +47,8 @@ class Question:
     is_of_readings: bool  # else of models, or of the values of what varies
     series: list[Series]
     comparisons: list[Comparison]
+    margin: float  # the smallest difference that matters, a fraction
+    planned: list[int]  # seeds that would show it, for each pair with a spread on record
 
     @property
     def study(self) -> Study:
@@ -81,6 +84,11 @@ class Question:
     def situations(self) -> list[Situation]:
         """Those in which people ask it."""
         return [x for x in self.study.situations if x.readings == self.is_of_readings]
+
+    @property
+    def published(self) -> Published | None:
+        """What others found."""
+        return None if self.is_of_readings else self.study.published
 
 
 @dataclass(frozen=True)
@@ -146,18 +154,28 @@ def compare_studies(records: Mapping[str, Results | None], params: Params) -> St
 def ask(results: Results, margin: float) -> Iterator[Question]:
     """Ask the question of a study, and that of the readings of bn if there is one."""
     study = results.study
+    margin = study.matters / 100 if study.matters else margin
     models = [
         Series(model, model, cells, results.column, model in results.controls)
         for model, cells in results.cells.items()
     ]
-    pairs = _pair_places if study.compare == "values" else _pair_models
-    yield Question(results, False, models, compare_by_seeds(pairs(models, study), margin))
+    pairs = (_pair_places if study.compare == "values" else _pair_models)(models, study)
+    yield _compare(results, False, models, pairs, margin)
     if study.readings and "bn" in results.cells:
         readings = [
             Series(name, "bn", results.cells["bn"], column) for name, column in READINGS.items()
         ]
-        of_readings = [pair for x in readings[1:] for pair in _pair(x, readings[0], study)]
-        yield Question(results, True, readings, compare_by_seeds(of_readings, margin))
+        pairs = [pair for x in readings[1:] for pair in _pair(x, readings[0], study)]
+        yield _compare(results, True, readings, pairs, margin)
+
+
+def _compare(
+    results: Results, is_of_readings: bool, series: list[Series], pairs: list[Pair], margin: float
+) -> Question:
+    pilots = [[x - y for x, y in pair.by_seed[:PILOT_SEEDS]] for pair in pairs]
+    planned = [plan_seeds(x, margin, len(pairs)) for x in pilots if len(x) == PILOT_SEEDS]
+    comparisons = compare_by_seeds(pairs, margin)
+    return Question(results, is_of_readings, series, comparisons, margin, planned)
 
 
 def _pair_models(series: Sequence[Series], study: Study) -> list[Pair]:

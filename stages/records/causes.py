@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from stages.evaluation.checking import Fraction, read_table
 from stages.evaluation.interventions import FIXED, MANY, Intervention, Source, Treatment
@@ -21,6 +21,7 @@ from stages.records.record import Key
 
 PATH, DISTANCES_PATH = RECORDS / "causes.csv", RECORDS / "causes-distance.csv"
 
+Model = Annotated[str, Field(pattern="^(bn|gn|ln)$")]
 Shift = tuple[str, float]  # of the images, and its severity
 CLEAN, CONTRAST, BRIGHTNESS = ("none", 0.0), ("contrast", 0.1), ("brightness", 0.6)
 NOISE, BLUR = ("noise", 0.3), ("blur", 2.0)
@@ -37,7 +38,7 @@ class Case:
     Layers are counted from 1 on and written as "1 2 3".
     """
 
-    model: str  # bn, gn or ln
+    model: Model
     split: str  # test, or train: the images to choose by
     shift: str
     severity: float
@@ -93,7 +94,7 @@ class Distance:
     both squares is that of the normalized Wasserstein distance of Schneider et al. 2020.
     """
 
-    model: str
+    model: Model
     seed: int
     recipe: str
     shift: str

@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -39,6 +39,23 @@ class Situation(BaseModel):
         return self.when.replace("{}", self.place)
 
 
+class Published(BaseModel):
+    """What others found at some of the values: errors in percent by model."""
+
+    model_config = _STRICT
+
+    network: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    axis: str = Field(min_length=1)
+    at: list[bool | int | float | str] = Field(min_length=1)
+    errors: dict[str, list[Annotated[float, Field(ge=0, le=100)]]] = Field(min_length=1)
+
+    @property
+    def places(self) -> list[str]:
+        """The values of what varies, in words."""
+        return list(map(word_of, self.at))
+
+
 class Study(BaseModel):
     """One study; studies.yaml explains its keys at its head."""
 
@@ -58,9 +75,11 @@ class Study(BaseModel):
     compare: Literal["models", "values"] = Field("models", description="models or values")
     note: str = Field("", description="a sentence or two")
     readings: str = Field("", description="a question, of how the networks of bn are evaluated")
+    matters: float | None = Field(None, gt=0, le=100, description="percentage points, above 0")
     shifts: bool = Field(False, description="true or false")
     networks: bool = Field(False, description="true or false")
     situations: list[Situation] = Field([], description="a list of when, at and readings each")
+    published: Published | None = Field(None, description="network, source, axis, at and errors")
 
     @model_validator(mode="after")
     def _can_be_planned(self) -> "Study":
@@ -81,7 +100,7 @@ class Study(BaseModel):
         return self
 
     def _check_places(self) -> None:
-        """Refuse situations at places that the study does not compare."""
+        """Refuse situations and published errors at places that the study does not compare."""
         places = list(map(word_of, next(iter(self.vary.values()), [])))
         allowed = f"allowed: {', '.join(places)}" if places else "but nothing varies"
         for one in self.situations:
@@ -95,6 +114,17 @@ class Study(BaseModel):
                 raise ValueError(
                     f"situations has when {reprlib.repr(one.when)}; allowed with shifts: words "
                     "with {}, which stands for what the images are"
+                )
+        if self.published is None:
+            return
+        for place in self.published.places:
+            if place not in places:
+                raise ValueError(f"published.at has {reprlib.repr(place)}; {allowed}")
+        for model, errors in self.published.errors.items():
+            if model not in self.models or len(errors) != len(self.published.at):
+                raise ValueError(
+                    f"published.errors has {len(errors)} of {reprlib.repr(model)}; allowed: one "
+                    "for each value of published.at, of models of the study"
                 )
 
     @property

@@ -9,6 +9,7 @@ from stages.analysis.comparison import Comparison, Verdict, can_flips_show
 from stages.analysis.evidence import Evidence
 from stages.analysis.failures import LOSS_OF_GUESSING, Failure
 from stages.analysis.findings import Findings
+from stages.analysis.gradients import THEORY, Growth
 from stages.analysis.mistakes import Mistake
 from stages.analysis.shifts import Shifts, find_enough
 from stages.analysis.studies import Question
@@ -239,7 +240,25 @@ def tell_of_confusions(mistakes: Mapping[str, list[Mistake]], words: Words) -> s
     return f"Most often {', '.join(told)}." if told else ""
 
 
-def answer_question(question: Question, margin: float) -> list[tuple[str, str]]:
+def tell_of_growth(found: Sequence[Growth]) -> str:
+    """Say by which factor gradients grow, and whether that is the one that theory gives for bn."""
+    told, seen = [], ""
+    for placement in ("after", "before"):
+        factors = [f"{call(x.model)} {_factor(x)}" for x in found if x.placement == placement]
+        told.append(f"with normalization {placement} the ReLU {', '.join(factors)}")
+    for x in found:
+        if (x.model, x.placement) == ("bn", "before") and x.interval:
+            is_seen = x.interval.low <= THEORY <= x.interval.high
+            seen = f" Theory's {THEORY} for bn before the ReLU is {'not ' * (not is_seen)}seen."
+    return f"The factor a layer is {'; '.join(told)}.{seen}"
+
+
+def _factor(x: Growth) -> str:
+    ends = f" ({x.interval.low:.3f} to {x.interval.high:.3f})" if x.interval else ""
+    return f"{x.factor:.3f}{ends}"
+
+
+def answer_question(question: Question) -> list[tuple[str, str]]:
     """Say of each pair what differs, in which direction, by how much and how surely.
 
     Pairs of which the same is to be said share one sentence: its subject, and the sentence.
@@ -249,7 +268,7 @@ def answer_question(question: Question, margin: float) -> list[tuple[str, str]]:
         by_pair.setdefault(name_pair(x), []).append(x)
     alike: dict[str, list[str]] = {}
     for name, comparisons in by_pair.items():
-        alike.setdefault(_tell_pair(comparisons, margin), []).append(name)
+        alike.setdefault(_tell_pair(comparisons, question.margin), []).append(name)
     return [("; ".join(names), f"{text}.") for text, names in alike.items()]
 
 
@@ -264,6 +283,9 @@ def _tell_pair(comparisons: Sequence[Comparison], margin: float) -> str:
     for said, found in alike.items():
         largest = max(found, key=lambda x: x.size)
         clause = tell(largest) if largest.verdict == Verdict.DIFFER else said[0]
+        if largest.verdict == Verdict.OPEN and all(x.interval for x in found):
+            reach = max(abs(end) for x in found for end in vars(x.interval).values())
+            clause += f", but less than {format_points(reach, 1)} apart"
         if largest.verdict == Verdict.DIFFER and len(found) > 1:
             ahead, behind = map(call, said)
             most = f"most of all {name_places([largest.place], order)}"
@@ -275,8 +297,16 @@ def _tell_pair(comparisons: Sequence[Comparison], margin: float) -> str:
 
 
 def note_question(question: Question) -> str:
-    """Say how many seeds there are, and what else a reader should know of the record."""
+    """Say how many seeds there are and were needed, and what else a reader should know."""
     counts = {len(cell.rows) for one in question.series for cell in one.cells}
     seeds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
+    plan = ""
+    if question.planned:
+        ends = sorted({min(question.planned), max(question.planned)})
+        plan = (
+            f"To show {format_margin(question.margin)}, the smallest difference that matters, "
+            f"takes {' to '.join(f'{end:,}' for end in ends)}, by the spread of the first five and "
+            "with a power of 80 %."
+        )
     flips, records = tell_of_flips(question.comparisons), tell_of_record(question.results)
-    return " ".join(filter(None, (f"{seeds} seeds each.", flips, *records)))
+    return " ".join(filter(None, (f"{seeds} seeds each.", plan, flips, *records)))

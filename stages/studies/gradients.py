@@ -6,7 +6,6 @@ large batches). This measures the norms in the networks of the studies of depth.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +19,9 @@ from stages.model.history import write_rows
 from stages.model.network import network_for
 from stages.preparation.sources import RAW
 from stages.preparation.splitting import prepare
+from stages.records.gradients import PATH
 from stages.training.loop import epoch_seed
 
-RECORD = Path("reports/studies/gradients.csv")
 MODELS = ("bn", "gn", "ln", "none")
 EXTRA_BLOCKS = 64
 NUM_SEEDS = 12
@@ -49,8 +48,8 @@ def main() -> None:
         for seed in range(NUM_SEEDS)
         for block, norm in measure(_recipe(params, model, placement), seed, images, labels)
     ]
-    write_rows(RECORD, rows)
-    print(f"{RECORD}: {len(rows)} norms of gradients")
+    write_rows(PATH, rows)
+    print(f"{PATH}: {len(rows)} norms of gradients")
 
 
 def _recipe(params: Params, model: str, placement: str) -> Recipe:

@@ -12,6 +12,7 @@ from stages.model.normalization import NORMALIZATIONS
 from stages.records.summary import axis_of
 from stages.reporting.figures.causes import draw_causes
 from stages.reporting.figures.curves import draw_course
+from stages.reporting.figures.gradients import draw_gradients
 from stages.reporting.figures.mistakes import draw_errors
 from stages.reporting.figures.shifts import draw_shifts
 from stages.reporting.figures.studies import draw_answer
@@ -35,7 +36,7 @@ class Picture:
 
 def draw_pictures(found: Findings) -> list[Picture]:
     """Draw all pictures."""
-    parts = _courses, _shifts, _causes, _studies, _errors, _example
+    parts = _courses, _shifts, _causes, _gradients, _studies, _errors, _example
     return [picture for part in parts for picture in part(found)]
 
 
@@ -61,6 +62,12 @@ def _causes(found: Findings) -> Iterator[Picture]:
             "test batch in some layers, of gn and ln with those of training images in some layers"
         )
         yield Picture("causes", draw_causes(found.causes), text)
+
+
+def _gradients(found: Findings) -> Iterator[Picture]:
+    if found.growth:
+        text = "Norms of gradients before training, from the last layer to the first, by network"
+        yield Picture("gradients", draw_gradients(found.growth), text)
 
 
 def _studies(found: Findings) -> Iterator[Picture]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from stages.analysis.inference import mean_interval
 from stages.analysis.shifts import BATCH
 from stages.analysis.studies import Question, Series
+from stages.records.declaration import Published
 from stages.records.results import CHANCE
 from stages.records.summary import axis_of
 from stages.reporting.figures.style import (
@@ -39,10 +40,15 @@ def draw_answer(question: Question) -> Figure:
 
     At each value of what varies, evenly spaced; at each model, if nothing does. A cross marks
     where trainings diverged; there, the spread of the others says nothing, and is left out.
+    Below stands what others found, if the study says so.
     """
     axis, series, places = axis_of(question.study), question.series, question.places
     with figure_style():
-        figure, axes = subplots(6.4, 3.6)
+        if question.published is None:
+            figure, axes = subplots(6.4, 3.6)
+        else:
+            figure, (axes, below) = subplots(6.4, 5.8, rows=2)
+            _draw_published(below, question.published, places)
         axes.set_yscale("log")
         is_scale = bool(axis) and all(map(is_number, places))  # else nothing is between two places
         spread = _SPREAD if is_scale else _WIDE_SPREAD
@@ -103,6 +109,16 @@ def _draw_spread(axes: Axes, series: Series, place: int, x: float) -> None:
         box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}
         look = {"color": COLOURS[series.model], "fontsize": 8, "bbox": box, "zorder": 5}
         axes.annotate(share, (x, error), **below, **look)
+
+
+def _draw_published(axes: Axes, published: Published, places: Sequence[str]) -> None:
+    """Draw what others found, at the same values as above."""
+    for model, errors in published.errors.items():
+        at = [places.index(place) for place in published.places]
+        axes.plot(at, errors, color=COLOURS[model], marker=MARKERS[model], label=model)
+    _name_places(axes, places)
+    axes.set(title=published.network, xlabel=published.axis, ylabel="error (% of the images)")
+    axes.legend()
 
 
 def _name_places(axes: Axes, names: Sequence[str]) -> None:

@@ -1,0 +1,32 @@
+"""The record of the norms of gradients before any training, by depth."""
+
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from stages.evaluation.checking import read_table
+from stages.records.declaration import RECORDS
+
+PATH = RECORDS / "gradients.csv"
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A row of gradients.csv: the norm of the gradient of one block's convolution."""
+
+    model: str
+    placement: str  # of the normalization: after the ReLU, or before it
+    seed: int
+    block: int  # the first of all is 1
+    norm: float
+
+
+def read_norms() -> list[Norm]:
+    """Read the record; no rows if there is none.
+
+    Raises:
+        PipelineError: it is not such a record.
+    """
+    remedy = f"restore it with `git checkout {PATH}`"
+    kind = TypeAdapter(list[Norm])
+    return read_table(kind, PATH, "a record of gradients", remedy) if PATH.exists() else []
