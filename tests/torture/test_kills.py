@@ -62,12 +62,10 @@ def test_kills(
     failed = [one.error for one in outcomes if one.status != 0]
     same = sum(one.outputs == outputs for one in outcomes)
     once = sum(one.epochs <= EPOCHS * len(MODELS) for one in outcomes)
-    figures["killed runs that plain `dvc repro` completed"] = f"{count - len(failed)} of {count}"
-    figures["killed runs with the outputs and dvc.lock of an undisturbed one"] = (
-        f"{same} of {count}"
-    )
-    figures["killed runs in which no finished epoch was trained again"] = f"{once} of {count}"
-    figures["stages in which runs were killed"] = ", ".join(sorted({one.stage for one in outcomes}))
+    figures["kills: completed by plain `dvc repro`"] = f"{count - len(failed)} of {count}"
+    figures["kills: all outputs and dvc.lock the same"] = f"{same} of {count}"
+    figures["kills: no finished epoch trained again"] = f"{once} of {count}"
+    figures["kills: stages hit"] = ", ".join(sorted({one.stage for one in outcomes}))
     assert failed == []
     assert same == once == count
 
@@ -108,9 +106,8 @@ def test_interrupts(tmp_path: Path, figures: dict[str, str]) -> None:
     count, draw = 200, random.Random(0)
     faults = [fault for _ in range(count) if (fault := _interrupt(project, draw.uniform(0.3, 9)))]
     print(*faults, sep="\n")
-    figures["Ctrl-C: all ended within 5 seconds, nothing left"] = (
-        f"{count - len(faults)} of {count}"
-    )
+    right = f"{count - len(faults)} of {count}"
+    figures["Ctrl-C: all ended within 5 seconds, nothing left"] = right
     assert faults == []
 
 
