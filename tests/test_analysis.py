@@ -78,16 +78,6 @@ def test_all_pairs_are_one_family() -> None:
     assert [x.both_diverged for x in found] == [True] + 5 * [False]
 
 
-def test_interval_of_a_difference_is_that_of_the_paired_seeds() -> None:
-    """Differences 2, 1, 3 times 1e-4: mean 2, deviation 1, t(1 - 0.025 / 3, 2), / sqrt(3)."""
-    base = dict.fromkeys(range(3), 0.995)
-    better = {0: 0.9952, 1: 0.9951, 2: 0.9953}
-    pairs = [Pair("bn", "gn", better, base), *[Pair("gn", "ln", base, base)] * 2]
-    x, *_ = compare_by_seeds(pairs, MARGIN)
-    assert x.interval.low == pytest.approx((2 - 7.64892 / 3**0.5) * 1e-4, rel=1e-4)
-    assert x.interval.high == pytest.approx((2 + 7.64892 / 3**0.5) * 1e-4, rel=1e-4)
-
-
 def test_no_interval_goes_beyond_100_points() -> None:
     """Student's own would end at (0.8 + 0 + 0.85) / 3 + 4.30 x 0.477 / 3^0.5 = 1.73."""
     pair = Pair("bn", "none", {0: 0.9, 1: 0.1, 2: 0.95}, dict.fromkeys(range(3), 0.1))
@@ -109,11 +99,6 @@ def test_images_of_one_run() -> None:
     assert bn_gn.accuracies == pytest.approx((0.97, 0.99))
     # bn is wrong alone 20 times, ln 10 times; gn 10 and ln 20: Holm keeps them equal.
     assert (bn_ln.difference, gn_ln.p_value) == pytest.approx((-0.01, bn_ln.p_value))
-    # 53 and 46 errors, of which about half are the same images, prove nothing.
-    few = ImagePair(
-        "a", "b", _right(*range(53), total=10_000), _right(*range(20, 66), total=10_000)
-    )
-    assert [x.verdict for x in compare_by_images([few])] == ["not settled"]
 
 
 @pytest.mark.parametrize(

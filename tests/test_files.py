@@ -11,7 +11,7 @@ import torch
 
 from stages.core.errors import PipelineError
 from stages.core.files import read_json, read_tensors, write_bytes, write_json, write_tensors
-from tests.conftest import Project
+from tests.conftest import new_project
 
 
 def test_tensors_round_trip(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def _disk(folder: Path, options: str) -> Iterator[None]:
     ("options", "reason"), [("size=1m", "No space left on device"), ("ro", "Read-only file system")]
 )
 def test_full_or_read_only_disk(options: str, reason: str, tmp_path: Path) -> None:
-    project = Project(tmp_path)
+    project = new_project(tmp_path)
     prepared = project.folder / "data/prepared"
     with _disk(prepared, options):
         result = project.try_run("python", "-m", "stages.prepare_data")

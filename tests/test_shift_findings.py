@@ -1,5 +1,6 @@
 """What the report judges and draws of shifted images, recomputed another way."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ from matplotlib.colors import to_hex
 from scipy.stats import binomtest, t, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
-from stages.analysis.comparison import Comparison
 from stages.analysis.inference import matched_interval
 from stages.analysis.shifts import (
     BATCH,
@@ -102,20 +102,16 @@ def _by_hand(
     }
 
 
-def _check(x: Comparison, hand: dict[tuple[str, float, str, str], tuple[float, float]]) -> None:
-    difference, p = hand[*x.shift, x.first, x.second]
-    assert x.difference == pytest.approx(difference)
-    assert x.p_value == pytest.approx(p, rel=1e-6)
-    assert x.interval.low < difference < x.interval.high
-
-
 def test_one_run_is_compared_by_images(
     one_run: Shifts, predicted: dict[Case, torch.Tensor], labels: torch.Tensor
 ) -> None:
     hand = _by_hand(predicted, labels)
     assert (one_run.num_seeds, len(one_run.comparisons), len(hand)) == (1, 16, 16)
     for x in one_run.comparisons:
-        _check(x, hand)
+        difference, p = hand[*x.shift, x.first, x.second]
+        assert x.difference == pytest.approx(difference)
+        assert x.p_value == pytest.approx(p, rel=1e-6)
+        assert x.interval.low < difference < x.interval.high
     assert [(x.shift, x.order, x.verdict) for x in one_run.largest] == [
         (("contrast", 0.1), ("gn", "bn"), "differ"),
         (("inversion", 1), ("gn", "bn"), "differ"),
@@ -199,16 +195,12 @@ def test_too_few_or_other_seeds_are_not_taken(cells: dict[str, object], shifted:
     assert not compare_seeds_by_shift(more, {"": _cells(shifted, 4)}, list(MODELS))
 
 
-def test_a_damaged_record_of_shifts_gets_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path_of(STUDY).parent.mkdir(parents=True)
-    path_of(STUDY).write_text(
-        "model,reading,batch_size,shift,severity,precision,seed,recipe\n,,,,,,,\n"
-    )
-    with pytest.raises(PipelineError, match=r"x\.shifts\.csv is not a table .*git checkout"):
-        read_shifted(STUDY)
+def test_a_damaged_record_of_shifts_gets_one_line(tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):
+        path_of(STUDY).parent.mkdir(parents=True)
+        path_of(STUDY).write_text("model,reading,batch_size,shift,severity,precision\n,,,,,\n")
+        with pytest.raises(PipelineError, match=r"x\.shifts\.csv is not a table .*git checkout"):
+            read_shifted(STUDY)
 
 
 def test_matched_interval_covers_and_is_wald_for_many() -> None:
@@ -237,8 +229,7 @@ def test_figure_of_the_shifts(one_run: Shifts) -> None:
             wrong = {NEUTRAL.get(shift, 0): WRONG["none", 0.0][reading]}
             wrong |= {s: of[reading] for (one, s), of in WRONG.items() if one == shift}
             expected = {severity: 100 - count / 10 for severity, count in wrong.items()}
-            found = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
-            assert found == pytest.approx(expected)
+            assert dict(zip(*line.get_data(), strict=True)) == pytest.approx(expected)
         assert [to_hex(x.get_color()).upper() for x in (bn, gn, ln)] == list(COLOURS.values())[:3]
         assert to_hex(by_batch.get_color()) == to_hex(bn.get_color())
         assert (bn.get_linestyle(), by_batch.get_linestyle()) == ("-", "--")
@@ -249,18 +240,16 @@ def test_figure_of_the_shifts(one_run: Shifts) -> None:
 
 
 def test_figure_of_the_test_batch(one_run: Shifts) -> None:
-    clean, contrast = draw_test_batch(one_run).axes
-    assert clean.get_title(loc="left") == "Clean images"
-    assert contrast.get_title(loc="left") == "Contrast \N{MULTIPLICATION SIGN} 0.1"
-    assert clean.get_xscale() == "log"
-    for axes, one in ((clean, CLEAN), (contrast, ("contrast", 0.1))):
+    figure = draw_test_batch(one_run)
+    sets = {"Clean images": CLEAN, "Contrast \N{MULTIPLICATION SIGN} 0.1": ("contrast", 0.1)}
+    for axes, (title, one) in zip(figure.axes, sets.items(), strict=True):
+        assert (axes.get_title(loc="left"), axes.get_xscale()) == (title, "log")
         *levels, by_size = axes.lines
         assert [line.get_ydata()[0] for line in levels] == pytest.approx(
             [100 - WRONG[one][model] / 10 for model in MODELS]
         )
         expected = {size: 100 - WRONG[one][size] / 10 for size in (1, 8, 100)}
-        found = dict(zip(by_size.get_xdata(), by_size.get_ydata(), strict=True))
-        assert found == pytest.approx(expected)
+        assert dict(zip(*by_size.get_data(), strict=True)) == pytest.approx(expected)
         assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "8", "100"]
 
 

@@ -21,7 +21,7 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 from stages.core.errors import PipelineError
 from stages.core.params import DataName
 from stages.preparation.sources import SOURCES, IdxFile, download_missing, parse_idx, read_images
-from tests.conftest import ROOT, Project
+from tests.conftest import ROOT, Project, new_project
 
 RAW = ROOT / "data/raw"
 SMALL = IdxFile("small", (2, 3), "")
@@ -228,7 +228,7 @@ def test_what_to_do_without_a_network(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_missing_file_without_a_network(tmp_path: Path) -> None:
     """In a network namespace of its own or not: no host of MNIST's can be reached here."""
-    project = Project(tmp_path)
+    project = new_project(tmp_path)
     (tmp_path / "data/raw/mnist" / f"{TEST_FILES[1].name}.gz").unlink()
     output = project.run(
         "env", "https_proxy=http://127.0.0.1:9", "http_proxy=http://127.0.0.1:9",

@@ -1,19 +1,14 @@
-import colorsys
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from matplotlib.colors import to_rgb
 from playwright.sync_api import Browser, Page
 
 from stages.analysis.worked_example import CHANNELS_PER_GROUP, find_shared_statistics, read_example
 from stages.core.errors import PipelineError
-from stages.core.params import MODELS
 from stages.model.normalization import NORMALIZATIONS, Normalization
-from stages.reporting.figures.style import COLOURS
-from stages.reporting.figures.worked_example import FILLS
 from tests.conftest import BROWSER, ROOT, Project
 
 EXAMPLE = ROOT / "data/worked_example.json"
@@ -24,21 +19,13 @@ def test_found_statistics_are_the_examples(normalization: str) -> None:
     expected = json.loads(EXAMPLE.read_text())[normalization]
     layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(4)
     sets = find_shared_statistics(layer, read_example(EXAMPLE))
+    image, channel, *_ = torch.meshgrid(*map(torch.arange, (4, 4, 2, 2)), indexing="ij")
+    place = {"batch": channel, "layer": image, "group": image * 2 + channel // 2}[normalization]
+    assert len(sets) == len(place.unique())
+    assert all(torch.equal(one.elements, place == i) for i, one in enumerate(sets))
     for name, key in (("mean", "mean"), ("variance", "population_variance")):
         values = torch.tensor(expected[key]).flatten().tolist()
         assert [getattr(one, name) for one in sets] == pytest.approx(values, abs=1e-9)
-
-
-def test_found_sets_share_what_the_definitions_say() -> None:
-    index = torch.stack(torch.meshgrid(*map(torch.arange, (4, 4, 2, 2)), indexing="ij"))
-    image, channel = index[0], index[1]
-    definitions = {"batch": channel, "layer": image, "group": image * 2 + channel // 2}
-    for normalization, key in definitions.items():
-        layer = Normalization(normalization, CHANNELS_PER_GROUP).layer(4)
-        sets = find_shared_statistics(layer, read_example(EXAMPLE))
-        assert len(sets) == len(key.unique())
-        for number, one in enumerate(sets):
-            assert torch.equal(one.elements, key == number)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"images": [[1]]}', b'{"images": "x"}'])
@@ -115,13 +102,6 @@ def test_each_number_shows_its_formula(page: Page) -> None:
     assert formula.inner_text().endswith("(3.00 \u2212 (\u22120.19)) / \u221a4.28 = 1.54")
     page.locator("#example output").nth(16).hover()
     assert "image 2, channel 1, row 1, column 1" in formula.inner_text()
-
-
-def test_colours_of_sets_are_not_those_of_models() -> None:
-    hues = [colorsys.rgb_to_hsv(*to_rgb(x))[:2] for x in FILLS]
-    for model in MODELS:
-        own = colorsys.rgb_to_hsv(*to_rgb(COLOURS[model]))[0]
-        assert all(abs(hue - own) > 0.04 or saturation < 0.05 for hue, saturation in hues)
 
 
 def _results(page: Page) -> list[float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.timing import time_call
-from tests.conftest import Project
+from tests.conftest import Project, new_project
 
 _REPEATS = 5
 # Takes the place of `python` in the copy's dvc.yaml: notes when a stage ran, and its peak memory.
@@ -37,7 +37,7 @@ class Overhead:
 def measure_overhead() -> Overhead:
     """Run the whole pipeline on all images, for one epoch, in a copy of the project."""
     with tempfile.TemporaryDirectory() as folder:
-        project, log = Project(Path(folder)), Path(folder, ".dvc/tmp/stages.csv")
+        project, log = new_project(Path(folder)), Path(folder, ".dvc/tmp/stages.csv")
         project.set_param("epochs", 1)
         witness = Path(folder, ".dvc/tmp/witness.py")
         witness.parent.mkdir(parents=True, exist_ok=True)

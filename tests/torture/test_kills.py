@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from stages.core.params import MODELS
-from tests.conftest import Project
+from tests.conftest import Project, new_project
 
 pytestmark = pytest.mark.torture
 EPOCHS = 2
@@ -37,7 +37,7 @@ class Outcome:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
     """Return the outputs of a run that nobody disturbs, and how many seconds it took."""
-    project = Project(tmp_path_factory.mktemp("undisturbed"))
+    project = new_project(tmp_path_factory.mktemp("undisturbed"))
     project.make_small(EPOCHS)
     start = time.monotonic()
     project.run("dvc", "repro")
@@ -71,7 +71,7 @@ def test_kills(
 
 
 def _kill_and_run_again(folder: Path, seconds: float, target: str) -> Outcome:
-    project = Project(folder)
+    project = new_project(folder)
     project.make_small(EPOCHS)
     first = project.start("dvc", "repro")
     with suppress(subprocess.TimeoutExpired):
@@ -100,7 +100,7 @@ def _kill_and_run_again(folder: Path, seconds: float, target: str) -> Outcome:
 
 def test_interrupts(tmp_path: Path, figures: dict[str, str]) -> None:
     """Ctrl-C at a random moment of `make repro`, mostly while its trainings start or run."""
-    project = Project(tmp_path)
+    project = new_project(tmp_path)
     project.make_small(epochs=1000)
     project.run("dvc", "repro", "prepare-data")
     count, draw = 200, random.Random(0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT, Project
+from tests.conftest import ROOT, new_project
 
 
 @pytest.mark.torture
@@ -24,7 +24,7 @@ def test_rerun(tmp_path: Path, figures: dict[str, str]) -> None:
 def _run(folder: Path) -> str:
     """Run all stages in a copy without any output; return its dvc.lock."""
     folder.mkdir()
-    project, lock = Project(folder), folder / "dvc.lock"
+    project, lock = new_project(folder), folder / "dvc.lock"
     for stage in yaml.safe_load(lock.read_text())["stages"].values():
         for output in stage["outs"]:
             path = folder / output["path"]
