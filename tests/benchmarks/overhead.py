@@ -43,20 +43,17 @@ def measure_overhead() -> Overhead:
         witness.parent.mkdir(parents=True, exist_ok=True)
         witness.write_text(_WITNESS.format(log=str(log)))
         watched = shlex.join(["exec", sys.executable, str(witness)])
-        _replace_all(Path(folder, "dvc.yaml"), "exec python ", f"{watched} ")
+        stages = Path(folder, "dvc.yaml")
+        stages.write_text(stages.read_text().replace("exec python ", f"{watched} "))
         seconds = time_call(lambda: project.run("python", "-m", "stages"))
         rows = list(csv.reader(log.read_text().splitlines()))
-        stages = [(float(start), float(end)) for _, start, end, _ in rows]
+        spans = [(float(start), float(end)) for _, start, end, _ in rows]
         return Overhead(
-            outside_stages=seconds - _covered(stages),
-            nothing_to_do=_median(project, "dvc", "repro"),
-            status=_median(project, "dvc", "status"),
+            outside_stages=seconds - _covered(spans),
+            nothing_to_do=_median(project, "repro"),
+            status=_median(project, "status"),
             train_memory=max(float(row[3]) for row in rows if row[0] == "stages.train"),
         )
-
-
-def _replace_all(path: Path, old: str, new: str) -> None:
-    path.write_text(path.read_text().replace(old, new))
 
 
 def _covered(intervals: list[tuple[float, float]]) -> float:
@@ -68,5 +65,7 @@ def _covered(intervals: list[tuple[float, float]]) -> float:
     return covered
 
 
-def _median(project: Project, *command: str) -> float:
-    return statistics.median(time_call(lambda: project.run(*command)) for _ in range(_REPEATS))
+def _median(project: Project, command: str) -> float:
+    return statistics.median(
+        time_call(lambda: project.run("dvc", command)) for _ in range(_REPEATS)
+    )
