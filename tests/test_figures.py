@@ -26,7 +26,7 @@ from stages.reporting.figures.mistakes import draw_confusions, draw_errors
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.style import COLOURS, render_png
 from stages.reporting.figures.worked_example import draw_worked_example
-from stages.reporting.words import WORDS
+from stages.reporting.words import WORDS, Words
 from tests.conftest import ROOT
 from tests.made_up import collect_made_up, score
 
@@ -34,29 +34,18 @@ from tests.made_up import collect_made_up, score
 @pytest.fixture(params=["test", "validation"])
 def histories(request: pytest.FixtureRequest) -> dict[str, list[Epoch]]:
     losses = {"bn": [0.5, 0.1, 0.2], "gn": [0.6, 0.3, 0.25], "ln": [0.7, 0.4, 0.15]}
-    return {
-        model: [
-            Epoch(
-                i,
-                0.1,
-                Score(2 * x, 1 - x / 2),
-                Score(x, 1 - x / 10),
-                request.param,
-                Score(x, 1 - x / 5),
-            )
-            for i, x in enumerate(values, start=1)
-        ]
-        for model, values in losses.items()
-    }
+
+    def epoch(number: int, x: float) -> Epoch:
+        trained, followed, unaveraged = (Score(x, 1 - x / n) for n in (2, 10, 5))
+        return Epoch(number, 0.1, trained, followed, request.param, unaveraged)
+
+    return {m: [epoch(i, x) for i, x in enumerate(of_m, 1)] for m, of_m in losses.items()}
 
 
 @pytest.mark.parametrize("split", ["followed", "train"])
 @pytest.mark.parametrize(("quantity", "best_of"), [("loss", min), ("accuracy", max)])
 def test_curves(
-    split: str,
-    quantity: str,
-    best_of: Callable[[list[float]], float],
-    histories: dict[str, list[Epoch]],
+    split: str, quantity: str, best_of: Callable, histories: dict[str, list[Epoch]]
 ) -> None:
     axes = draw_course(histories, split, quantity).axes[0]
     lines, stars = axes.lines[::2], axes.lines[1::2]
@@ -79,8 +68,6 @@ def test_curves(
     title = axes.get_title(loc="left")
     followed = histories["bn"][0].followed_split
     assert title.startswith("Training" if split == "train" else followed.title())
-    low, high = axes.get_ylim()
-    assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 3
 
 
 def test_average_beside_the_weights(histories: dict[str, list[Epoch]]) -> None:
@@ -155,35 +142,24 @@ def test_fewer_than_ten_errors_leave_the_rest_blank_and_say_so(test_split: Split
     assert "only 1 in all" in figure.get_suptitle()
 
 
-def test_confusions_have_the_true_digit_as_row() -> None:
+@pytest.mark.parametrize("words", [WORDS["mnist"], WORDS["fashion-mnist"]])
+def test_confusions_have_the_true_class_as_row(words: Words) -> None:
     labels = torch.tensor([4, 4, 9, 0])
     logits = torch.nn.functional.one_hot(torch.tensor([9, 9, 4, 0]), 10).float()
     expected = torch.zeros(10, 10, dtype=torch.long)
     expected[4, 9], expected[9, 4], expected[0, 0] = 2, 1, 1
     guesses = read_off(logits, labels)
     assert torch.equal(count_confusions(guesses), expected)
-    axes = draw_confusions("ln", guesses, WORDS["mnist"]).axes[0]
+    axes = draw_confusions("ln", guesses, words).axes[0]
     assert {text.get_position(): text.get_text() for text in axes.texts} == {
         (9, 4): "2",
         (4, 9): "1",
         (0, 0): "1",
     }
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "true digit")
-
-
-def test_figures_name_the_classes(test_split: Split) -> None:
-    label = int(test_split.labels[7])
-    names = WORDS["fashion-mnist"].classes
-    assert (names[0], names[8], names[9]) == ("T-shirt/top", "Bag", "Ankle boot")
-    guesses = read_off(_logits(test_split, {7: ((label + 1) % 10, 1.0)}), test_split.labels)
-    errors = draw_errors("bn", find_mistakes(guesses), test_split, WORDS["fashion-mnist"])
-    assert (
-        f"true {names[label]}\npredicted {names[(label + 1) % 10]} (" in errors.axes[0].get_title()
-    )
-    confusions = draw_confusions("ln", guesses, WORDS["fashion-mnist"]).axes[0]
-    assert [text.get_text() for text in confusions.get_xticklabels()] == list(names)
-    assert [text.get_text() for text in confusions.get_yticklabels()] == list(names)
-    assert confusions.get_xlabel().endswith("fashion item")
+    for texts in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [text.get_text() for text in texts] == list(words.classes)
+    sides = f"predicted {words.noun}", f"true {words.noun}"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == sides
 
 
 @pytest.mark.parametrize(("normalization", "count"), [("batch", 4), ("group", 8), ("layer", 4)])
