@@ -1,5 +1,6 @@
 """What the numbers show: verdicts, choices and studies, by values that are computed another way."""
 
+import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -165,19 +166,17 @@ def test_a_record_that_has_only_begun(model: str, params: Params) -> None:
 def test_what_is_shown(tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the seeds nor a search, nor what other parameters were recorded with."""
     monkeypatch.chdir(tmp_path)
-    declared = {
-        "seeds": declare(name="seeds"),
-        "search": declare(name="search", set={"data.validation_images": 10}),
-        "other": declare(name="other", set={"train.epochs": 3}),
-        "impossible": declare(name="impossible", vary={"models.bn.normalization_batch": [1, 64]}),
-        "empty": declare(name="empty"),
+    keys = {
+        "seeds": {},
+        "search": {"set": {"data.validation_images": 10}},
+        "other": {"set": {"train.epochs": 3}},
+        "impossible": {"vary": {"models.bn.normalization_batch": [1, 64]}},
+        "empty": {},
     }
-    lines = [
-        f"  {name}: {{question: '?', models: [bn, gn, ln], seeds: 3, set: {dict(study.set)}"
-        f"{f', vary: {dict(study.vary)}' if study.vary else ''}}}"
-        for name, study in declared.items()
-    ]
-    Path("studies.yaml").write_text("\n".join(["studies:", *lines]).replace("'", '"'))
+    usual = {"question": "?", "models": ["bn", "gn", "ln"], "seeds": 3}
+    declared = {name: declare(name=name, **own) for name, own in keys.items()}
+    studies = {name: usual | own for name, own in keys.items()}
+    Path("studies.yaml").write_text(json.dumps({"studies": studies}))
     for name in ("seeds", "search", "other", "impossible"):
         write_rows(declared[name].record, record(declared[name], params, score))
     found = compare_studies(dict(read_records(params)), params)
@@ -263,18 +262,10 @@ def _compare(
     shift: Shift = CLEAN,
     drop: float = 0,
 ) -> Comparison:
-    return Comparison(
-        first,
-        second,
-        (SHARES[first] - drop, SHARES[second] - drop),
-        difference,
-        Interval(difference - 0.02, difference + 0.02),
-        p,
-        None,
-        num_seeds=5,
-        p_equivalence=equal,
-        shift=shift,
-    )
+    shares = SHARES[first] - drop, SHARES[second] - drop
+    interval = Interval(difference - 0.02, difference + 0.02)
+    more = {"num_seeds": 5, "p_equivalence": equal, "shift": shift}
+    return Comparison(first, second, shares, difference, interval, p, None, **more)
 
 
 WORSE = [_compare(*BN_GN, -0.05, 0.01), _compare(*BN_LN, -0.06, 0.0001), _compare(*GN_LN, -0.01)]

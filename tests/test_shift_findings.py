@@ -87,19 +87,15 @@ def _by_hand(
         for case, digits in predicted.items()
         if case.batch_size in (None, 100)
     }
-    found = {}
-    for shift, severity in WRONG:
-        if shift != "none":
-            for first, second in PAIRS:
-                a, b = right[shift, severity, first], right[shift, severity, second]
-                alone = int((a & ~b).sum()), int((b & ~a).sum())
-                p = binomtest(alone[0], sum(alone)).pvalue
-                found[shift, severity, first, second] = (a.mean() - b.mean(), p)
-    corrected = multipletests([p for _, p in found.values()], method="holm")[1]
-    return {
-        key: (difference, p)
-        for (key, (difference, _)), p in zip(found.items(), corrected, strict=True)
-    }
+    keys = [(*one, *pair) for one in WRONG if one[0] != "none" for pair in PAIRS]
+    differences, p_values = [], []
+    for shift, severity, *pair in keys:
+        a, b = (right[shift, severity, reading] for reading in pair)
+        alone = int((a & ~b).sum()), int((b & ~a).sum())
+        differences.append(a.mean() - b.mean())
+        p_values.append(binomtest(alone[0], sum(alone)).pvalue)
+    corrected = multipletests(p_values, method="holm")[1]
+    return dict(zip(keys, zip(differences, corrected, strict=True), strict=True))
 
 
 def test_one_run_is_compared_by_images(
