@@ -5,7 +5,7 @@ import torch
 
 from stages.core.dataset import Pixels
 from stages.core.errors import PipelineError
-from stages.core.files import METADATA_KEY, read_tensors, write_tensors
+from stages.core.files import write_tensors
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
 from stages.model.checkpoint import network_for, read_checkpoint, write_checkpoint
@@ -41,22 +41,6 @@ def test_round_trip(model: str, params: Params, path: Path) -> None:
     assert torch.equal(read.network(images), network(images))
     assert not read.network.training
     assert (read.pixels, read.software) == (PIXELS, SOFTWARE)
-
-
-def test_same_weights_same_bytes(params: Params, path: Path) -> None:
-    _write(path, "bn", params)
-    first = path.read_bytes()
-    _write(path, "bn", params)
-    assert path.read_bytes() == first
-
-
-def test_it_says_what_it_was_trained_with(params: Params, path: Path) -> None:
-    _write(path, "gn", params)
-    _, metadata = read_tensors(path, "")
-    assert metadata["normalization"] == "group"
-    assert metadata["train"] == params.train.model_dump()
-    assert metadata["models.gn"] == params.models.gn.model_dump()
-    assert path.read_bytes().count(METADATA_KEY.encode()) == 2  # __metadata__ and the one key
 
 
 @pytest.mark.parametrize(

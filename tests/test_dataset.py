@@ -75,13 +75,6 @@ def test_validation_is_followed_where_it_was_held_out(test_split: Split, tmp_pat
     assert read_dataset(tmp_path).followed.name == "test"
 
 
-def test_the_same_data_gives_the_same_bytes(small_dataset: Dataset, tmp_path: Path) -> None:
-    for folder in ("a", "b"):
-        _write(tmp_path / folder, small_dataset)
-    for name in ("train.safetensors", "test.safetensors", "pixels.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
 IMAGES, LABELS = torch.zeros(3, 1, 28, 28, dtype=torch.uint8), torch.zeros(3, dtype=torch.uint8)
 
 

@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from stages.core.errors import PipelineError
-from stages.core.files import read_json, read_tensors, write_bytes, write_json, write_tensors
+from stages.core.files import (
+    METADATA_KEY,
+    read_json,
+    read_tensors,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
 from tests.conftest import new_project
 
 
@@ -29,6 +36,7 @@ def test_order_of_tensors_and_keys_does_not_change_the_bytes(tmp_path: Path) -> 
     write_tensors(tmp_path / "1", {"a": a, "b": b}, {"x": 1, "y": 2})
     write_tensors(tmp_path / "2", {"b": b, "a": a}, {"y": 2, "x": 1})
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+    assert (tmp_path / "1").read_bytes().count(METADATA_KEY.encode()) == 2  # __metadata__, its key
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
