@@ -48,13 +48,6 @@ def test_equals_torchvision_with_the_same_draws(test_split: Split) -> None:
     assert 20 < int(draws.contrast_first.sum()) < 80  # both orders were compared
 
 
-def test_neutral_ranges_change_nothing(test_split: Split) -> None:
-    images = _images(test_split, 20)
-    torch.testing.assert_close(
-        augment(images.clone(), _draw(20, NEUTRAL)), images, atol=1e-5, rtol=0
-    )
-
-
 def test_draws_are_uniform_within_their_ranges() -> None:
     draws = _draw(50_000, WIDE)
     for values, middle, either_way in (

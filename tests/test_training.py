@@ -14,7 +14,6 @@ from stages.model.network import convolution_weights
 from stages.model.scoring import compute_logits, score
 from stages.training.loop import Training, count_steps, epoch_seed
 from stages.training.optimizer import one_cycle
-from stages.training.weight_average import decay_at
 from tests.conftest import change
 
 CPU = torch.device("cpu")
@@ -178,15 +177,6 @@ def test_one_step_is_gradient_descent_with_l1_and_l2(
     loss.backward()
     for ours, weight in zip(training.result.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(ours, weight - 0.1 * weight.grad, rtol=0, atol=3e-4)
-
-
-def test_initial_weights_leave_the_average() -> None:
-    """Their share after T steps is the product of the decays: 10! (T + 1)! / (T + 10)!."""
-    shares = torch.tensor([decay_at(step, 0.9995) for step in range(1, 939)], dtype=torch.double)
-    exact = math.factorial(10) * math.factorial(939) / math.factorial(948)
-    assert float(shares.prod()) == pytest.approx(exact, rel=1e-9)
-    assert exact < 1e-19  # after an epoch of MNIST; with the decay 0.9995 throughout it is 0.63
-    assert decay_at(10**6, 0.9995) == 0.9995
 
 
 def test_average_is_the_exponential_moving_average(short: Params, small_dataset: Dataset) -> None:
