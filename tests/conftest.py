@@ -147,33 +147,17 @@ def with_fixed_values(text: str) -> str:
 
 
 class Project:
-    """A copy of the project's files, committed in a repository of its own."""
+    """A copy of the project, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._copy_from_git()
-
-    def _copy_from_git(self) -> None:
-        files = self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard", at=ROOT)
-        for name in filter(None, files.split("\0")):
-            if (ROOT / name).exists():
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, self.folder / name)
-        path = self.folder / "params.yaml"
-        path.write_text(with_fixed_values(path.read_text()))
-        self._begin_git()
-        self.commit("the project")
 
     def commit(self, message: str) -> None:
-        self._git("add", "--all")
-        self._git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", message)
+        self.git("add", "--all")
+        self.git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", message)
 
-    def _begin_git(self) -> None:
-        self._git("init", "--quiet", "--initial-branch=main")
-        self._git("config", "core.compression", "0")  # it would take seconds
-
-    def _git(self, *arguments: str, at: Path | None = None) -> str:
-        command = ["git", "-C", str(at or self.folder), *arguments]
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.folder), *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def set(self, old: str, new: str, file: str = "params.yaml") -> None:
@@ -193,17 +177,11 @@ class Project:
     def copy(self, folder: Path) -> "Project":
         """Return a copy as it is now, without git and DVC's cache."""
         without = shutil.ignore_patterns(".git", ".dvc")
-        shutil.copytree(self.folder, folder, ignore=without)
-        twin = object.__new__(Project)
-        twin.folder = folder
-        return twin
+        return Project(shutil.copytree(self.folder, folder, ignore=without))
 
     def clone(self, folder: Path) -> "Project":
         """Return a copy as it is now, git and DVC's cache included."""
-        shutil.copytree(self.folder, folder, symlinks=True)
-        twin = object.__new__(Project)
-        twin.folder = folder
-        return twin
+        return Project(shutil.copytree(self.folder, folder, symlinks=True))
 
     def run(self, *command: str, status: int = 0) -> str:
         """Run ``command`` in the copy; return what it prints."""
@@ -212,9 +190,9 @@ class Project:
         assert result.returncode == status, f"{command}: status {result.returncode}\n{output}"
         return output
 
-    def make_small(self, epochs: int) -> None:
-        """Train for ``epochs`` on 3,000 images, followed by 1,000."""
-        self.set_param("training_images", 3_000)
+    def make_small(self, epochs: int, images: int = 3_000) -> None:
+        """Train for ``epochs`` on so many ``images``, followed by 1,000."""
+        self.set_param("training_images", images)
         self.set_param("validation_images", 1_000)
         self.set_param("epochs", epochs)
         self.set_param("weight_average", 0)  # else each epoch scores twice
@@ -253,6 +231,32 @@ class Project:
         return os.environ | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+def new_project(folder: Path) -> Project:
+    """Return a copy of this checkout's files with fixed parameters, in a git of its own."""
+    project, checkout = Project(folder), Project(ROOT)
+    files = checkout.git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, files.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    params = folder / "params.yaml"
+    params.write_text(with_fixed_values(params.read_text()))
+    project.git("init", "--quiet", "--initial-branch=main")
+    project.git("config", "core.compression", "0")  # it would take seconds
+    project.commit("the project")
+    return project
+
+
+def project_of_studies(folder: Path, studies: str) -> Project:
+    """Return a project of these studies that trains on 1,000 images for an epoch, no records."""
+    project = new_project(folder)
+    project.make_small(epochs=1, images=1_000)
+    project.write("studies.yaml", studies.encode())
+    for path in (folder / "reports/studies").iterdir():
+        path.unlink()
+    return project
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small project of two epochs whose pipeline has run; copy it before a change.
@@ -266,11 +270,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder /= "finished"
     with FileLock(f"{folder}.lock"):
         if folder.exists():
-            project = object.__new__(Project)
-            project.folder = folder
-            return project
-        folder.mkdir()
-        project = Project(folder)
+            return Project(folder)
+        project = new_project(folder)
         project.make_small(epochs=2)
         printed = project.run("python", "-m", "stages")
         project.commit("small results")
@@ -297,16 +298,3 @@ def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def project_of_studies(folder: Path, studies: str) -> Project:
-    """Return a project of these studies that trains on 1,000 images for an epoch, no records."""
-    project = Project(folder)
-    project.set_param("training_images", 1_000)
-    project.set_param("validation_images", 1_000)
-    project.set_param("epochs", 1)
-    project.set_param("weight_average", 0)
-    project.write("studies.yaml", studies.encode())
-    for path in (project.folder / "reports/studies").iterdir():
-        path.unlink()
-    return project

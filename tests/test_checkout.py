@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.conftest import ROOT, Project
+from tests.conftest import ROOT, new_project
 
 FOREIGN = (".DS_Store", "._a", "Thumbs.db", "desktop.ini", "a~", ".#a", "#a#", ".a.swp", ".idea/a")
 
@@ -14,7 +14,7 @@ def _run(*command: str, at: Path) -> str:
 
 
 def test_a_clone_with_windows_line_ends_has_the_same_bytes(tmp_path: Path) -> None:
-    project = Project(tmp_path / "project")
+    project = new_project(tmp_path / "project")
     clone = tmp_path / "clone"
     _run("git", "-c", "core.autocrlf=true", "clone", "-q", "project", "clone", at=tmp_path)
     names = _run("git", "ls-files", "-z", at=clone).split("\0")[:-1]

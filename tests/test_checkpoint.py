@@ -5,7 +5,7 @@ import torch
 
 from stages.core.dataset import Pixels
 from stages.core.errors import PipelineError
-from stages.core.files import METADATA_KEY, read_tensors, write_tensors
+from stages.core.files import write_tensors
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
 from stages.model.checkpoint import network_for, read_checkpoint, write_checkpoint
@@ -43,38 +43,20 @@ def test_round_trip(model: str, params: Params, path: Path) -> None:
     assert (read.pixels, read.software) == (PIXELS, SOFTWARE)
 
 
-def test_same_weights_same_bytes(params: Params, path: Path) -> None:
-    _write(path, "bn", params)
-    first = path.read_bytes()
-    _write(path, "bn", params)
-    assert path.read_bytes() == first
-
-
-def test_it_says_what_it_was_trained_with(params: Params, path: Path) -> None:
-    _write(path, "gn", params)
-    _, metadata = read_tensors(path, "")
-    assert metadata["normalization"] == "group"
-    assert metadata["train"] == params.train.model_dump()
-    assert metadata["models.gn"] == params.models.gn.model_dump()
-    assert path.read_bytes().count(METADATA_KEY.encode()) == 2  # __metadata__ and the one key
-
-
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("model", "changes", "message"),
     [
-        ({"train__epochs": 3}, "train.epochs 20, not 3"),
-        ({"train__augmentation__scale": 0.5}, "train.augmentation.scale 0.*, not 0.5"),
-        ({"models__gn__channels_per_group": 2}, r"models\.gn\.channels_per_group 4, not 2"),
+        ("gn", {"train__epochs": 3}, "train.epochs 20, not 3"),
+        ("gn", {"train__augmentation__scale": 0.5}, "train.augmentation.scale 0.*, not 0.5"),
+        ("gn", {"models__gn__channels_per_group": 2}, r"models\.gn\.channels_per_group 4, not 2"),
+        ("ln", {}, "model ln, not gn"),
     ],
 )
-def test_trained_with_other_params(
-    changes: dict[str, object], message: str, params: Params, path: Path
+def test_trained_otherwise(
+    model: str, changes: dict[str, object], message: str, params: Params, path: Path
 ) -> None:
-    _write(path, "gn", params)
-    with pytest.raises(
-        PipelineError,
-        match=f"was trained with {message}.*dvc repro --force --single-item train-gn`",
-    ):
+    _write(path, model, params)
+    with pytest.raises(PipelineError, match=f"was trained with {message}.*{REMEDY}"):
         read_checkpoint(path, Recipe.of("gn", change(params, **changes)))
 
 
@@ -87,12 +69,6 @@ def test_a_seed_of_no_draw_decides_nothing(params: Params, path: Path) -> None:
     _write(path, "gn", change(params, **held_out))
     with pytest.raises(PipelineError, match=r"was trained with data\.split_seed 0, not 1"):
         read_checkpoint(path, Recipe.of("gn", change(params, **held_out, data__split_seed=1)))
-
-
-def test_another_model(params: Params, path: Path) -> None:
-    _write(path, "ln", params)
-    with pytest.raises(PipelineError, match="was trained with model ln, not gn"):
-        read_checkpoint(path, Recipe.of("gn", params))
 
 
 def _tamper(path: Path, params: Params, **tensors: torch.Tensor | None) -> None:
@@ -125,17 +101,7 @@ def test_foreign_tensors(
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 100, b"PK\x03\x04" * 9])
 def test_no_checkpoint(content: bytes, params: Params, path: Path) -> None:
     path.write_bytes(content)
-    with pytest.raises(
-        PipelineError,
-        match=rf"is damaged or foreign .*{REMEDY}",
-    ):
-        read_checkpoint(path, Recipe.of("gn", params))
-
-
-def test_truncated(params: Params, path: Path) -> None:
-    _write(path, "gn", params)
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(PipelineError, match="is damaged or foreign"):
+    with pytest.raises(PipelineError, match=rf"is damaged or foreign .*{REMEDY}"):
         read_checkpoint(path, Recipe.of("gn", params))
 
 

@@ -1,13 +1,12 @@
 """DVC's own experiments, as the README uses them, on a small part of the real data."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Project
-from tests.experiments import await_queue, read_session, rerun, run
+from tests.experiments import read_session, rerun
 
 GN = "reports/metrics/gn.json"
 
@@ -16,47 +15,11 @@ def _ran(output: str) -> list[str]:
     return re.findall(r"Running stage '([\w-]+)'", output)
 
 
-def _errors(project: Project) -> int:
-    return json.loads((project.folder / GN).read_text())["errors"]
-
-
 def _own(finished: Project, folder: Path) -> Project:
     project = finished.clone(folder)
     project.run("git", "config", "user.name", "t")
     project.run("git", "config", "user.email", "t@t")
     return project
-
-
-@pytest.mark.torture
-def test_a_queue_in_a_folder_with_spaces(finished: Project, tmp_path: Path) -> None:
-    """Two at once; then the table, a difference, one of them applied, and a branch."""
-    project = _own(finished, tmp_path / "a folder")
-    for name, rate in (("slow", "0.005"), ("fast", "0.08")):
-        change = f"models.gn.learning_rate={rate}"
-        project.run("dvc", "exp", "run", "--queue", "-n", name, "-S", change, "evaluate")
-    run("dvc", "queue", "start", "-j", "2", at=project.folder)
-    await_queue(project.folder)
-    assert project.run("git", "status", "--porcelain") == ""
-
-    (command,) = re.findall(r"^\$ (dvc exp show .*)", read_session(), re.MULTILINE)
-    shown = project.run("sh", "-c", command)
-    rows = re.findall(r"(main|slow|fast)\]? +(\d+) +([\d.]+) *$", shown, re.MULTILINE)
-    assert sorted((name, rate) for name, _, rate in rows) == [
-        *(("fast", "0.08"), ("main", "0.02"), ("slow", "0.005"))
-    ]
-    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
-    errors = {name: int(count) for name, count, _ in rows}
-
-    printed = project.run("dvc", "exp", "diff", "slow", "fast", "--json")
-    difference = json.loads(printed)["metrics"][GN]["errors"]
-    assert (difference["new"], difference["old"]) == (errors["fast"], errors["slow"])
-
-    assert _errors(project) == errors["main"]
-    project.run("dvc", "exp", "apply", "fast")
-    assert _errors(project) == errors["fast"]
-    assert _ran(project.run("dvc", "repro", "evaluate")) == []
-    project.run("dvc", "exp", "branch", "slow", "slower")
-    assert "learning_rate: 0.005" in project.run("git", "show", "slower:params.yaml")
 
 
 def test_the_session_of_the_readme_is_readable() -> None:

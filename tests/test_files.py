@@ -10,8 +10,15 @@ import pytest
 import torch
 
 from stages.core.errors import PipelineError
-from stages.core.files import read_json, read_tensors, write_bytes, write_json, write_tensors
-from tests.conftest import Project
+from stages.core.files import (
+    METADATA_KEY,
+    read_json,
+    read_tensors,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
+from tests.conftest import new_project
 
 
 def test_tensors_round_trip(tmp_path: Path) -> None:
@@ -29,6 +36,7 @@ def test_order_of_tensors_and_keys_does_not_change_the_bytes(tmp_path: Path) -> 
     write_tensors(tmp_path / "1", {"a": a, "b": b}, {"x": 1, "y": 2})
     write_tensors(tmp_path / "2", {"b": b, "a": a}, {"y": 2, "x": 1})
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+    assert (tmp_path / "1").read_bytes().count(METADATA_KEY.encode()) == 2  # __metadata__, its key
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -38,12 +46,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"file cannot be written \(Is a directory\); free"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
-
-
-def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "folder").write_bytes(b"")
-    with pytest.raises(PipelineError, match=r"folder/file cannot be written \(\w+ exists\); free"):
-        write_bytes(tmp_path / "folder" / "file", b"x")
+    with pytest.raises(PipelineError, match=r"file/new cannot be written \(\w+ exists\); free"):
+        write_bytes(path / "new", b"x")
 
 
 @contextmanager
@@ -62,7 +66,7 @@ def _disk(folder: Path, options: str) -> Iterator[None]:
     ("options", "reason"), [("size=1m", "No space left on device"), ("ro", "Read-only file system")]
 )
 def test_full_or_read_only_disk(options: str, reason: str, tmp_path: Path) -> None:
-    project = Project(tmp_path)
+    project = new_project(tmp_path)
     prepared = project.folder / "data/prepared"
     with _disk(prepared, options):
         result = project.try_run("python", "-m", "stages.prepare_data")

@@ -4,16 +4,14 @@ import subprocess
 
 import pytest
 
-from tests.conftest import Project, wait_for
+from tests.conftest import Project, new_project, wait_for
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose trainings take four epochs of 1,000 images; bn has been trained."""
-    project = Project(tmp_path_factory.mktemp("inputs"))
-    project.set_param("training_images", 1_000)
-    project.set_param("validation_images", 1_000)
-    project.set_param("epochs", 4)
+    project = new_project(tmp_path_factory.mktemp("inputs"))
+    project.make_small(epochs=4, images=1_000)
     project.run("dvc", "repro", "train-bn")
     return project
 

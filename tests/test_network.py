@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 from torch import nn
@@ -12,7 +10,7 @@ from stages.model.normalization import (
     GhostBatchNorm2d,
     Normalization,
 )
-from tests.conftest import ROOT, build
+from tests.conftest import build
 
 # As in the comments of the network: the output's channels, height and width after each part.
 SHAPES = {
@@ -37,7 +35,7 @@ PARAMETERS = (
 )
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("normalization", [*NORMALIZATIONS, *STUDY_NORMALIZATIONS])
 def test_shapes_and_parameters(normalization: str) -> None:
     network = build(normalization)
     activations = torch.zeros(3, 1, 28, 28)
@@ -48,12 +46,13 @@ def test_shapes_and_parameters(normalization: str) -> None:
     assert count_parameters(network) == PARAMETERS == 8880
 
 
+@pytest.mark.parametrize("placement", ["before", "after"])
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_order_of_layers_and_no_biases(normalization: str) -> None:
-    network = build(normalization)
+def test_order_of_layers_and_no_biases(normalization: str, placement: str) -> None:
+    network = build(normalization, placement=placement)
     kinds = [type(layer) for layer in network.modules() if not isinstance(layer, nn.Sequential)]
     norm = nn.BatchNorm2d if normalization == "batch" else nn.GroupNorm
-    block = [nn.Conv2d, nn.ReLU, norm]
+    block = [nn.Conv2d, norm, nn.ReLU] if placement == "before" else [nn.Conv2d, nn.ReLU, norm]
     assert kinds == [
         *block, *block, nn.Conv2d, nn.MaxPool2d,
         *block, *block, nn.Dropout, *block, nn.Dropout, *block,
@@ -108,23 +107,6 @@ def test_layer_normalization_in_the_first_places(first: int) -> None:
     assert all(layer.num_groups == 1 for layer in norms[:first])
 
 
-@pytest.mark.parametrize("placement", ["before", "after"])
-def test_placement_swaps_the_order_within_a_block_alone(placement: str) -> None:
-    network = build("layer", placement=placement)
-    for name, block in network.named_children():
-        if name.startswith("block"):
-            middle = ["norm", "relu"] if placement == "before" else ["relu", "norm"]
-            assert [layer for layer, _ in block.named_children()] == ["conv", *middle]
-    assert set(network.state_dict()) == set(build("layer").state_dict())
-
-
-@pytest.mark.parametrize("normalization", STUDY_NORMALIZATIONS)
-def test_normalizations_of_studies(normalization: str) -> None:
-    network = build(normalization)
-    assert network(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
-    assert count_parameters(network) == PARAMETERS
-
-
 @pytest.mark.parametrize(("channels_per_group", "groups"), [(4, [2, 4, 3, 4, 4, 4]), (1, None)])
 def test_groups(channels_per_group: int, groups: list[int] | None) -> None:
     network = build("group", channels_per_group)
@@ -159,40 +141,6 @@ def test_wrong_normalization(
         build(normalization, channels_per_group)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_layers_normalize_the_worked_example(normalization: str) -> None:
-    """The project's layers, against the exact means and variances of the worked example."""
-    example = json.loads((ROOT / "data/worked_example.json").read_text())
-    images = torch.tensor(example["images"], dtype=torch.float64)
-    statistics = example[normalization]
-    mean, variance = (
-        _spread(torch.tensor(statistics[name], dtype=torch.float64), normalization)
-        for name in ("mean", "population_variance")
-    )
-    layer = Normalization(normalization, 2).layer(4).double()
-    expected = (images - mean) / (variance + layer.eps).sqrt()
-    torch.testing.assert_close(layer(images), expected, rtol=0, atol=1e-12)
-
-
-def _spread(values: torch.Tensor, normalization: str) -> torch.Tensor:
-    """Lay the example's statistics over its images [4, 4, 2, 2]."""
-    if normalization == "batch":  # one a channel
-        values = values.view(1, 4)
-    elif normalization == "layer":  # one an image
-        values = values.view(4, 1)
-    else:  # one an image and group of two channels
-        values = values.repeat_interleave(2, dim=1)
-    return values.expand(4, 4)[:, :, None, None]
-
-
-def test_layer_normalization_is_over_all_channels_and_places() -> None:
-    torch.manual_seed(0)
-    activations = torch.randn(5, 12, 7, 7)
-    ours = Normalization("layer").layer(12)(activations)
-    reference = nn.LayerNorm([12, 7, 7], elementwise_affine=False)(activations)
-    torch.testing.assert_close(ours, reference)
-
-
 def test_normalizations_that_equal_another() -> None:
     """Of fresh layers, whose scale is 1 and shift 0: these have another shape."""
     torch.manual_seed(0)
@@ -201,6 +149,8 @@ def test_normalizations_that_equal_another() -> None:
     def ours(normalization: str, **options: int) -> torch.Tensor:
         return Normalization(normalization, **options).layer(12)(activations)
 
+    over_all = nn.LayerNorm([12, 7, 7], elementwise_affine=False)(activations)
+    torch.testing.assert_close(ours("layer"), over_all)
     torch.testing.assert_close(ours("instance"), nn.InstanceNorm2d(12)(activations))
     assert torch.equal(ours("instance"), ours("group", channels_per_group=1))
     assert torch.equal(ours("layer"), ours("group", channels_per_group=12))
@@ -234,14 +184,3 @@ def test_ghost_batch_normalization(images: int, of_rest: int) -> None:
     evaluated, reference = layer.eval()(activations), nn.BatchNorm2d(8)
     reference.load_state_dict(layer.state_dict())
     assert torch.equal(evaluated, reference.eval()(activations))
-
-
-def test_ghost_batch_normalization_of_a_whole_batch_is_batch_normalization() -> None:
-    torch.manual_seed(0)
-    activations = torch.randn(10, 8, 5, 5)
-    ghost, whole = GhostBatchNorm2d(8, 10), nn.BatchNorm2d(8)
-    assert torch.equal(ghost(activations), whole(activations))
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(ghost.state_dict().values(), whole.state_dict().values(), strict=True)
-    )

@@ -17,18 +17,9 @@ def test_the_file_is_read_as_dvc_reads_it() -> None:
     assert params.model_dump() == YAML(typ="safe").load(ROOT / "params.yaml")
 
 
-def test_every_number_has_a_comment_or_a_heading() -> None:
-    for line in TEXT.splitlines():
-        key = line.split(":")[0].strip()
-        explained_above = key in ("learning_rate", "l1", "weight_decay", "channels_per_group")
-        assert not line.strip() or "#" in line or line.endswith(":") or explained_above, line
-
-
 # What stands in the file, what is put there, and the line that must come of it.
 BAD = [
     ("epochs: 20", "epochs: 0", r"train\.epochs is 0; allowed: an integer from 1 to 1000, passes"),
-    ("epochs: 20", "epochs: 1001", r"train\.epochs is 1001; allowed: an integer from 1 to 1000"),
-    ("epochs: 20", "epochs: 2.5", r"train\.epochs is 2\.5; allowed: an integer"),
     ("epochs: 20", "epochs: '20'", r"train\.epochs is '20'; allowed: an integer"),
     ("epochs: 20", "epochs: true", r"train\.epochs is True; allowed: an integer"),
     ("epochs: 20", "epochs:", r"train\.epochs is None; allowed: an integer"),
@@ -42,33 +33,18 @@ BAD = [
     ("optimizer: ", "optimizer: adam #", r"train\.optimizer is 'adam'; allowed: soap or sgd"),
     ("annealing: ", "annealing: step #", r"train\.annealing is 'step'; allowed: cos or linear"),
     ("nesterov: ", "nesterov: yes #", r"train\.nesterov is 'yes'; allowed: true or false"),
-    (
-        "    rotation: ",
-        "    rotation: -1 #",
-        r"train\.augmentation\.rotation is -1; allowed: .* degrees",
-    ),
+    ("    rotation: ", "    rotation: -1 #", r"rotation is -1; allowed: .* degrees"),
     ("channels_per_group: 4", "channels_per_group: 3", r"per_group is 3; allowed: 1, 2 or 4"),
     ("validation_images: 0", "validation_images: 60000", r"validation_images is 60000; allowed"),
     ("dots_per_inch: 144", "dots_per_inch: 10", r"report\.dots_per_inch is 10; allowed"),
-    (
-        "contrast: [0.1]",
-        "contrast: [3]",
-        r"shifts\.contrast is \[3\.0\]; allowed: a list of different",
-    ),
-    (
-        "contrast: [0.1]",
-        "contrast: [x]",
-        r"shifts\.contrast\.0 is 'x'; allowed: a list of different",
-    ),
-    ("contrast: [0.1]", "contrast: 0.1", r"shifts\.contrast is 0\.1; allowed: a list of different"),
+    ("contrast: [0.1]", "contrast: [3]", r"contrast is \[3\.0\]; allowed: a list of different"),
+    ("contrast: [0.1]", "contrast: [x]", r"contrast\.0 is 'x'; allowed: a list of different"),
+    ("contrast: [0.1]", "contrast: 0.1", r"contrast is 0\.1; allowed: a list of different"),
+    ("test_batches: [10]", "test_batches: [0]", r"batches is \[0\]; allowed: a list of different"),
     ("blur: []", "blur: [1, 1]", r"shifts\.blur is \[1\.0, 1\.0\]; allowed: a list of different"),
     ("inversion: ", "inversion: 1 #", r"shifts\.inversion is 1; allowed: true or false"),
     ("\nreport:", "\nreprot:", r"reprot is not a known key; did you mean report\?"),
-    (
-        "\nreport:",
-        "\nsurplus: 1\nreport:",
-        r"surplus is not a known key; allowed: data, network, train",
-    ),
+    ("\nreport:", "\nsurplus: 1\nreport:", r"surplus is not a known key; allowed: data, network"),
     ("  seed: ", "  12: 3\n  seed: ", r"train\.12 is not a known key; allowed: seed, device"),
     ("\ndata:", "\ndata: 3\nunused:", r"unused is not a known key; .*and 1 more"),
     ("epochs: 20", "epochs: 20\n  epochs: 30", r"not valid YAML: the key 'epochs' stands twice"),

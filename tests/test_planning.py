@@ -16,16 +16,6 @@ def test_the_bound_of_a_spread_by_a_table() -> None:
     assert bound_of_spread(values) == pytest.approx(math.sqrt(10 / 1.649), rel=1e-3)
 
 
-def test_a_plan_by_the_normal_approximation() -> None:
-    """(z(1 - level / 2) + z(power))^2 / effect^2, and a few more for Student's tails."""
-    pilot = [-1.0, 1.0, -1.0, 1.0, 0.0]
-    effect = 0.5 / bound_of_spread(pilot)
-    level = LEVEL / 10
-    approximate = (2.807 + 0.8416) ** 2 / effect**2  # z(0.9975), z(0.8)
-    assert approximate < plan_seeds(pilot, 0.5, 10) < approximate + 6
-    assert level == 0.005
-
-
 def test_a_plan_has_enough_seeds_for_the_exact_test() -> None:
     """2 of the 2^12 choices of signs are as extreme as all equal: p = 0.0005."""
     assert plan_seeds([0.0, 0.001, 0.0, 0.001, 0.0], 1.0, 3) == LEAST_SEEDS

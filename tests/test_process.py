@@ -13,17 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT, Project, wait_for
+from tests.conftest import ROOT, Project, new_project, wait_for
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with prepared data of 1,000 training images, and a training of many epochs."""
-    project = Project(tmp_path_factory.mktemp("command"))
-    project.set_param("training_images", 1_000)
-    project.set_param("validation_images", 1_000)
-    project.set_param("epochs", 1000)
-    project.set_param("weight_average", 0)  # else each epoch scores twice
+    project = new_project(tmp_path_factory.mktemp("command"))
+    project.make_small(epochs=1000, images=1_000)
     project.run("python", "-m", "stages.prepare_data")
     return project
 
@@ -163,7 +160,7 @@ def test_training_of_a_container_whose_first_process_calls_dvc(project: Project)
 @pytest.mark.parametrize("is_cut_off", [True, False])
 def test_files_are_not_held_by_a_dvc_that_has_ended(is_cut_off: bool, tmp_path: Path) -> None:
     """What DVC leaves if it is killed as it notes them; or in a container, of other PIDs."""
-    project = Project(tmp_path)
+    project = new_project(tmp_path)
     project.make_small(epochs=1000)
     holder = {"pid": os.getppid(), "cmd": "dvc repro some-stage"}
     notes = {"write": {str(tmp_path / "data/prepared"): holder}, "read": {}}
@@ -219,38 +216,9 @@ def test_training_that_dvc_left_before_it_began_ends_too(project: Project) -> No
     assert not list((project.folder / ".resume").glob("bn-*"))
 
 
-def test_bad_params_end_with_2_and_write_nothing(project: Project) -> None:
-    project.set_param("momentum", 9)
-    before = _files(project)
-    output = project.run("python", "-m", "stages.evaluate", status=2)
-    project.set_param("momentum", 0.9)
-    assert output == (
-        "evaluate: params.yaml: train.momentum is 9; allowed: a number from 0 to 0.999, "
-        "decay per step of the gradients' running mean\n"
-    )
-    assert _files(project) == before
-
-
-def _files(project: Project) -> list[Path]:
-    """Return all files but DVC's scratch, where the locks are."""
-    return sorted(p for p in project.folder.rglob("*") if ".dvc/tmp" not in str(p))
-
-
-def test_missing_history_ends_with_1(project: Project) -> None:
-    (project.folder / "models/bn.history.csv").unlink(missing_ok=True)
-    output = project.run("python", "-m", "stages.evaluate", status=1)
-    assert output == ("evaluate: models/bn.history.csv is missing; run `dvc repro train-bn`\n")
-
-
-def test_unknown_model(project: Project) -> None:
-    output = project.run("python", "-m", "stages.train", "in", status=2)
-    assert "invalid choice: 'in' (choose from" in output
-    assert "Traceback" not in output
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
 def test_too_little_memory_is_one_line(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+    project = new_project(tmp_path)
     project.set_param("validation_images", 50_000)
     project.set_param("batch_size", 10_000)
     project.run("python", "-m", "stages.prepare_data")

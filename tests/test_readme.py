@@ -23,10 +23,6 @@ from tests.benchmarks.__main__ import render
 from tests.conftest import ROOT
 
 PAGES = ("README.md", "data/README.md", "reports/report.md", "reports/studies/README.md")
-PAGES_AND_TABLES = [
-    *("README.md", "data/README.md"),
-    *(str(path.relative_to(ROOT)) for path in (ROOT / "reports").rglob("*.md")),
-]
 STUDIES = read_studies(ROOT / "studies.yaml")
 RECORDS = ROOT / "reports/studies"
 README = (ROOT / "README.md").read_text()
@@ -57,19 +53,13 @@ def test_numbers_are_those_of_their_source(source: str, lines: str) -> None:
     assert missing == [], f"README.md differs from {source}: copy these lines anew"
 
 
-def test_numbers_have_sources() -> None:
-    sources = re.findall(r"<!-- from (\S+) -->", README)
-    assert {"reports/report.md", "reports/benchmark.md"} <= set(sources)
-
-
-@pytest.mark.parametrize("page", sorted(PAGES_AND_TABLES))
+@pytest.mark.parametrize("page", sorted([*PAGES, *map(str, RECORDS.glob("*.md"))]))
 def test_tables_are_whole(page: str) -> None:
     """Each run of table lines begins with a header and the line under it, as wide as the others."""
-    runs = re.findall(r"(?:^\|.*\n?)+", (ROOT / page).read_text(), re.MULTILINE)
-    for run in runs:
+    for run in re.findall(r"(?:^\|.*\n?)+", (ROOT / page).read_text(), re.MULTILINE):
         _, rule, *rows = run.splitlines()
         assert re.fullmatch(r"(\|[-: ]+)+\|", rule), run
-        assert {row.count("|") for row in [rule, *rows]} == {rule.count("|")}, run
+        assert {row.count("|") for row in rows} == {rule.count("|")}, run
 
 
 @pytest.mark.parametrize("name", [path.stem for path in RECORDS.glob("[a-z]*.md")])
@@ -151,8 +141,3 @@ def test_commands_exist(command: str) -> None:
         assert (ROOT / words[1]).exists()
     else:
         assert program in ("pip", "ray", "source"), f"{program} is in no requirements file"
-
-
-def test_stages_are_named() -> None:
-    stages = set(re.findall(r"^  ([a-z-]+):\n    desc", (ROOT / "dvc.yaml").read_text(), re.M))
-    assert stages <= set(re.findall(r"`([a-z-]+)`", README))

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def training(params: Params, small_dataset: Dataset) -> Training:
     """A training after its first epoch."""
-    training = Training(Recipe.of("gn", change(params, train__epochs=2)), small_dataset, CPU)
+    training = _fresh(params, small_dataset)
     training.run_epoch()
     return training
 
@@ -30,29 +30,20 @@ def _weights(training: Training) -> torch.Tensor:
     return torch.cat([value.flatten().double() for _, value in sorted(training.state().items())])
 
 
+@pytest.mark.parametrize("is_finished", [False, True])
 def test_own_state_is_gone_on_from(
-    training: Training, params: Params, small_dataset: Dataset, tmp_path: Path
+    is_finished: bool, training: Training, params: Params, small_dataset: Dataset, tmp_path: Path
 ) -> None:
     state = SavedState(tmp_path / "gn.safetensors", "owner")
+    if is_finished:
+        training.run_epoch()
     state.save(training.epochs, training.state())
+    if is_finished:
+        state.finish()
+    assert state.path.exists() != is_finished
     resumed = _fresh(params, small_dataset)
     resumed.restore(*state.read())
-    assert resumed.epochs == training.epochs
-    assert torch.equal(_weights(resumed), _weights(training))
-    assert state.path.exists()
-
-
-def test_a_finished_training_is_gone_on_from_too(
-    training: Training, params: Params, small_dataset: Dataset, tmp_path: Path
-) -> None:
-    state = SavedState(tmp_path / "gn.safetensors", "owner")
-    training.run_epoch()
-    state.save(training.epochs, training.state())
-    state.finish()
-    assert not state.path.exists()
-    resumed = _fresh(params, small_dataset)
-    resumed.restore(*state.read())
-    assert resumed.is_finished
+    assert (resumed.epochs, resumed.is_finished) == (training.epochs, is_finished)
     assert torch.equal(_weights(resumed), _weights(training))
 
 

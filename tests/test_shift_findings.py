@@ -1,5 +1,6 @@
 """What the report judges and draws of shifted images, recomputed another way."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ from matplotlib.colors import to_hex
 from scipy.stats import binomtest, t, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
-from stages.analysis.comparison import Comparison
 from stages.analysis.inference import matched_interval
 from stages.analysis.shifts import (
     BATCH,
@@ -87,26 +87,15 @@ def _by_hand(
         for case, digits in predicted.items()
         if case.batch_size in (None, 100)
     }
-    found = {}
-    for shift, severity in WRONG:
-        if shift != "none":
-            for first, second in PAIRS:
-                a, b = right[shift, severity, first], right[shift, severity, second]
-                alone = int((a & ~b).sum()), int((b & ~a).sum())
-                p = binomtest(alone[0], sum(alone)).pvalue
-                found[shift, severity, first, second] = (a.mean() - b.mean(), p)
-    corrected = multipletests([p for _, p in found.values()], method="holm")[1]
-    return {
-        key: (difference, p)
-        for (key, (difference, _)), p in zip(found.items(), corrected, strict=True)
-    }
-
-
-def _check(x: Comparison, hand: dict[tuple[str, float, str, str], tuple[float, float]]) -> None:
-    difference, p = hand[*x.shift, x.first, x.second]
-    assert x.difference == pytest.approx(difference)
-    assert x.p_value == pytest.approx(p, rel=1e-6)
-    assert x.interval.low < difference < x.interval.high
+    keys = [(*one, *pair) for one in WRONG if one[0] != "none" for pair in PAIRS]
+    differences, p_values = [], []
+    for shift, severity, *pair in keys:
+        a, b = (right[shift, severity, reading] for reading in pair)
+        alone = int((a & ~b).sum()), int((b & ~a).sum())
+        differences.append(a.mean() - b.mean())
+        p_values.append(binomtest(alone[0], sum(alone)).pvalue)
+    corrected = multipletests(p_values, method="holm")[1]
+    return dict(zip(keys, zip(differences, corrected, strict=True), strict=True))
 
 
 def test_one_run_is_compared_by_images(
@@ -115,7 +104,10 @@ def test_one_run_is_compared_by_images(
     hand = _by_hand(predicted, labels)
     assert (one_run.num_seeds, len(one_run.comparisons), len(hand)) == (1, 16, 16)
     for x in one_run.comparisons:
-        _check(x, hand)
+        difference, p = hand[*x.shift, x.first, x.second]
+        assert x.difference == pytest.approx(difference)
+        assert x.p_value == pytest.approx(p, rel=1e-6)
+        assert x.interval.low < difference < x.interval.high
     assert [(x.shift, x.order, x.verdict) for x in one_run.largest] == [
         (("contrast", 0.1), ("gn", "bn"), "differ"),
         (("inversion", 1), ("gn", "bn"), "differ"),
@@ -200,16 +192,12 @@ def test_too_few_or_other_seeds_are_not_taken(cells: dict[str, object], shifted:
     assert not compare_seeds_by_shift(more, {"": _cells(shifted, 4)}, list(MODELS))
 
 
-def test_a_damaged_record_of_shifts_gets_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path_of(STUDY).parent.mkdir(parents=True)
-    path_of(STUDY).write_text(
-        "model,reading,batch_size,shift,severity,precision,seed,recipe\n,,,,,,,\n"
-    )
-    with pytest.raises(PipelineError, match=r"x\.shifts\.csv is not a table .*git checkout"):
-        read_shifted(STUDY)
+def test_a_damaged_record_of_shifts_gets_one_line(tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):
+        path_of(STUDY).parent.mkdir(parents=True)
+        path_of(STUDY).write_text("model,reading,batch_size,shift,severity,precision\n,,,,,\n")
+        with pytest.raises(PipelineError, match=r"x\.shifts\.csv is not a table .*git checkout"):
+            read_shifted(STUDY)
 
 
 def test_matched_interval_covers_and_is_wald_for_many() -> None:
@@ -238,8 +226,7 @@ def test_figure_of_the_shifts(one_run: Shifts) -> None:
             wrong = {NEUTRAL.get(shift, 0): WRONG["none", 0.0][reading]}
             wrong |= {s: of[reading] for (one, s), of in WRONG.items() if one == shift}
             expected = {severity: 100 - count / 10 for severity, count in wrong.items()}
-            found = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
-            assert found == pytest.approx(expected)
+            assert dict(zip(*line.get_data(), strict=True)) == pytest.approx(expected)
         assert [to_hex(x.get_color()).upper() for x in (bn, gn, ln)] == list(COLOURS.values())[:3]
         assert to_hex(by_batch.get_color()) == to_hex(bn.get_color())
         assert (bn.get_linestyle(), by_batch.get_linestyle()) == ("-", "--")

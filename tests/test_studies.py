@@ -106,7 +106,6 @@ def test_seeds_are_scored_on_the_test_images_too(project: Project) -> None:
     project.set("shifts: true}", "shifts: true, networks: true}", "studies.yaml")
     seeds = (*_study("seeds"), "--seeds", "1")
     assert "3 of 3 trainings to do" in project.run(*seeds)
-    assert "0 of 3 trainings to do" in project.run(*seeds)
     rows = _rows(_record(project, "seeds"))
     assert [(row["model"], row["recipe"] == "rold") for row in rows] == [
         *((model, False) for model in ("bn", "gn", "ln")),
@@ -153,24 +152,17 @@ def study(project: Project) -> Iterator[subprocess.Popen[str]]:
     study.communicate()
 
 
-def test_interrupted_study_ends_with_one_line(study: subprocess.Popen[str]) -> None:
+@pytest.mark.parametrize("seconds", [0, 2])
+def test_interrupted_study_ends_with_one_line(study: subprocess.Popen[str], seconds: float) -> None:
+    """While its workers still import, and once they train."""
     parent = psutil.Process(study.pid)
-    wait_for(lambda: _workers(parent))
-    workers = _workers(parent)
+    wait_for(lambda: _workers(parent, seconds))
+    workers = _workers(parent, 0)
     os.killpg(study.pid, signal.SIGINT)  # as a terminal does
     error = study.communicate(timeout=30)[1]
     assert study.returncode == 130
     assert error == "study: interrupted\n"
     assert psutil.wait_procs(workers, timeout=5)[1] == []
-
-
-def test_interrupt_while_workers_still_import(study: subprocess.Popen[str]) -> None:
-    parent = psutil.Process(study.pid)
-    wait_for(lambda: _workers(parent, seconds=0))
-    os.killpg(study.pid, signal.SIGINT)
-    error = study.communicate(timeout=30)[1]
-    assert study.returncode == 130
-    assert error == "study: interrupted\n"
 
 
 @pytest.mark.torture
@@ -211,14 +203,13 @@ def test_a_row_with_too_little_memory_costs_no_other(project: Project) -> None:
 
 
 def test_a_failed_first_training_writes_no_record(project: Project) -> None:
-    """More threads than cores: the reason in one line, and the next run starts anew."""
+    """More threads than cores: the reason in one line."""
     text = "  failing: {question: 'Why?', models: [ln], seeds: 1, set: {train.threads: 200}}\n"
     project.write("studies.yaml", (STUDIES + text).encode())
-    for _ in range(2):
-        output = project.run(*_study("failing"), status=1)
-        assert "ln seed 0 (train.threads is 200, but this process may use" in output
-        assert not _record(project, "failing").exists()
-        assert not _record(project, "failing").with_suffix(".md").exists()
+    output = project.run(*_study("failing"), status=1)
+    assert "ln seed 0 (train.threads is 200, but this process may use" in output
+    assert not _record(project, "failing").exists()
+    assert not _record(project, "failing").with_suffix(".md").exists()
     project.write("studies.yaml", STUDIES.encode())
 
 
@@ -272,21 +263,14 @@ HEADER = "model,seed,train.epochs,test_accuracy,test_loss,recipe"
     [
         (f"{HEADER}\nbn,0,3,0.9,0.1,ra\nbn,0,3,0.9,0.1,ra\n", "row 2 repeats the training"),
         (f"{HEADER}\nbn,00,3,0.9,0.1,ra\n", "row 1 has the seed '00', not a whole number"),
-        (f"{HEADER}\nbn,1 # x,3,0.9,0.1,ra\n", "row 1 has the seed '1 # x'"),
-        (f"{HEADER}\nbn,,3,0.9,0.1,ra\n", "row 1 has the seed ''"),
         (f"{HEADER}\nbn,0,3,32.4,0.1,ra\n", "the test_accuracy '32.4', not a fraction from 0 to"),
-        (f"{HEADER}\nbn,0,3,high,0.1,ra\n", "row 1 has the test_accuracy 'high'"),
         (f"{HEADER}\nbn,0,3,0.9,nan,ra\n", "row 1 has the test_loss 'nan', not a number"),
         (f"{HEADER}\nbn,0,3,0.9,0.1,ra,5\n", "row 1 has 7 cells for 6 columns"),
         (f"{HEADER}\nbn,0,3\n", "row 1 has 3 cells for 6 columns"),
         (f"{HEADER}\n,0,3,0.9,0.1,ra\n", "row 1 has no model"),
         (f"{HEADER}\nBN,0,3,0.9,0.1,ra\n", "row 1 has the model 'BN', not one of bn, gn, ln, "),
-        (
-            f"outcome,{HEADER}\nok,bn,0,3,0.9,0.1,ra\n,bn,1,3,0.9,0.1,ra\n",
-            "row 2 has the outcome ''",
-        ),
         (f"outcome,{HEADER}\nOK,bn,0,3,0.9,0.1,ra\n", "row 1 has the outcome 'OK', not ok or di"),
-        (f"outcome,{HEADER}\nDiverged,bn,0,3,,,ra\n", "row 1 has the outcome 'Diverged'"),
+        (f"outcome,{HEADER}\n,bn,1,3,0.9,0.1,ra\n", "row 1 has the outcome ''"),
         ("model,seed,recipe,train.epochs,train.epochs\n,\n", "column 'train.epochs' appears twice"),
         ("model,seed,train.seed,recipe\n,,,\n", "'train.seed' contradicts the column seed"),
         ("model,seed,train_epochs,recipe\n,\n", "there is no column 'train_epochs'"),
@@ -309,52 +293,36 @@ def test_a_record_without_rows_is_none(content: str, tmp_path: Path) -> None:
     assert read_rows(tmp_path / "t.csv") == []
 
 
+# What stands in place of `models: [ln]`, and the line that must come of it.
 BAD = [
-    ("models: [ln]", "models: [ln, ln]", "models has 'ln' twice; allowed: once"),
-    ("models: [ln]", "models: []", r"models is \[\]; allowed: a list of models"),
-    ("models: [ln]", "models: [3]", r"models\.0 is 3; allowed: a list of models"),
-    ("models: [ln], seeds: 1", "models: [ln]", "seeds is missing; allowed: an integer from 1"),
-    ("models: [ln], seeds: 1", "models: [ln], seeds: 0", "seeds is 0; allowed: an integer from 1"),
-    ("models: [ln]", "model: [ln]", r"model is not a known key; did you mean models\?"),
-    ("models: [ln]", "models: [ln], recipe: x", "recipe is 'x'; allowed: endless"),
-    ("models: [ln]", "models: [ln], vary: {train.epochs: []}", "vary has an empty list"),
-    ("models: [ln]", "models: [ln], vary: {train.epochs: [1, 1]}", "vary has .* twice"),
-    ("models: [ln]", "models: [ln], vary: {train.seed: [1, 2]}", "train.seed is set; allowed"),
-    ("models: [ln]", "models: [ln], set: {epochs: 3}", "epochs is 3; allowed: names such as"),
-    ("models: [ln]", "models: [ln], set: {train.epochs: [3]}", r"train\.epochs is \[3\]; allowed"),
+    ("models: [ln, ln]", "models has 'ln' twice; allowed: once"),
+    ("models: []", r"models is \[\]; allowed: a list of models"),
+    ("models: [3]", r"models\.0 is 3; allowed: a list of models"),
+    ("models: [ln], seeds: 0", "seeds is 0; allowed: an integer from 1"),
+    ("model: [ln]", r"model is not a known key; did you mean models\?"),
+    ("models: [ln], recipe: x", "recipe is 'x'; allowed: endless"),
+    ("models: [ln], vary: {train.epochs: []}", "vary has an empty list"),
+    ("models: [ln], vary: {train.epochs: [1, 1]}", "vary has .* twice"),
+    ("models: [ln], vary: {train.seed: [1, 2]}", "train.seed is set; allowed"),
+    ("models: [ln], set: {epochs: 3}", "epochs is 3; allowed: names such as"),
+    ("models: [ln], set: {train.epochs: [3]}", r"train\.epochs is \[3\]; allowed"),
+    ("models: [ln], vary: {a.b: [1, 2], c.d: [0]}", "vary has lists of .*; allowed: all of one"),
+    ("models: [ln], vary: {data.validation_images: [0, 9]}", "images varies"),
+    ("models: [ln], vary: {a.b: [1]}, variants: [{a.b: 1}]", "both given"),
+    ("models: [ln], vary: {a.b: [1]}, situations: [{when: x, at: 3}]", "has at '3'; allowed: 1"),
+    ("models: [bn, ln], shifts: true, situations: [{when: x}]", "allowed with shifts: words with"),
+    ("models: [ln], situations: [{when: x, readings: true}]", "the study asks nothing of them"),
     (
-        "models: [ln]",
-        "models: [ln], vary: {train.epochs: [1, 2], train.dropout: [0]}",
-        "vary has lists of .*; allowed: all of one length",
-    ),
-    ("models: [ln]", "models: [ln], vary: {data.validation_images: [0, 9]}", "images varies"),
-    ("models: [ln]", "models: [ln], vary: {a.b: [1]}, variants: [{a.b: 1}]", "both given"),
-    (
-        "models: [ln]",
-        "models: [ln], vary: {a.b: [1, 2]}, situations: [{when: x, at: 3}]",
-        "situations has at '3'; allowed: 1, 2",
-    ),
-    (
-        "models: [ln]",
-        "models: [bn, gn, ln], shifts: true, situations: [{when: x}]",
-        "situations has when 'x'; allowed with shifts: words with {}",
-    ),
-    (
-        "models: [ln]",
-        "models: [ln], situations: [{when: x, readings: true}]",
-        "situations has readings, but the study asks nothing of them",
-    ),
-    (
-        "models: [ln]",
-        "models: [ln], vary: {a.b: [1, 2]}, "
-        "published: {network: n, source: s, axis: x, at: [1, 2], errors: {ln: [3.5]}}",
+        "models: [ln], vary: {a.b: [1, 2]}, published: "
+        "{network: n, source: s, axis: x, at: [1, 2], errors: {ln: [3.5]}}",
         "published.errors has 1 of 'ln'; allowed: one for each value",
     ),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "message"), BAD, ids=[new for _, new, _ in BAD])
-def test_bad_declarations(old: str, new: str, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("new", "message"), BAD)
+def test_bad_declarations(new: str, message: str, tmp_path: Path) -> None:
+    old = "models: [ln], seeds: 1" if "seeds" in new else "models: [ln]"
     assert STUDIES.count(old) == 1
     (tmp_path / "s.yaml").write_text(STUDIES.replace(old, new))
     with pytest.raises(ParamsError, match=message) as caught:

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -22,31 +21,18 @@ def _bring_up_to_date(project: Project) -> list[str]:
     return _ran("".join(project.run(*command) for command in COMMANDS))
 
 
-def _make_team(
-    finished: Project, folder: Path, url: str, **options: str
-) -> tuple[Project, Project]:
-    """Return two clones of one bare repository; the first has trained, and pushed what it trained.
-
-    Their remote is at ``url``, with these ``options`` of DVC's.
-    """
-    first = finished.clone(folder / "first")
-    second = object.__new__(Project)
-    second.folder = folder / "second"
-    first.run("dvc", "remote", "add", "--default", "team", url)
-    for name, value in options.items():
-        first.run("dvc", "remote", "modify", "team", name, value)
+@pytest.fixture(scope="module")
+def clones(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Project]:
+    """Two clones of one bare repository; the first has trained, and pushed what it trained."""
+    folder = tmp_path_factory.mktemp("team")
+    first, second = finished.clone(folder / "first"), Project(folder / "second")
+    first.run("dvc", "remote", "add", "--default", "team", str(folder / "store"))
     first.commit("a remote")
     first.run("git", "clone", "--quiet", "--bare", ".", str(folder / "hub.git"))
     first.run("git", "remote", "add", "origin", str(folder / "hub.git"))
     first.run("dvc", "push")
     first.run("git", "clone", "--quiet", str(folder / "hub.git"), str(second.folder))
     return first, second
-
-
-@pytest.fixture(scope="module")
-def clones(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Project]:
-    folder = tmp_path_factory.mktemp("team")
-    return _make_team(finished, folder, str(folder / "store"))
 
 
 def test_the_second_trains_nothing(clones: tuple[Project, Project]) -> None:
@@ -80,27 +66,3 @@ def test_an_experiment_that_was_pushed_trains_nothing_either(
     assert "channels_per_group: 2" in (second.folder / "params.yaml").read_text()
     assert _ran(second.run("dvc", "repro", "train-gn")) == []
     assert second.outputs()["models/gn.safetensors"] == first.outputs()["models/gn.safetensors"]
-
-
-@pytest.mark.torture
-def test_the_second_trains_nothing_over_s3(
-    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for needed in ("dvc_s3", "moto"):
-        pytest.importorskip(needed, reason="needs `pip install dvc-s3 'moto[server]'`")
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    server = ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    try:
-        address = "http://{}:{}".format(*server.get_host_and_port())
-        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="bucket")
-        first, second = _make_team(finished, tmp_path, "s3://bucket/folder", endpointurl=address)
-        assert _bring_up_to_date(second) == ["prepare-data"]
-        assert second.outputs() == first.outputs()
-    finally:
-        server.stop()

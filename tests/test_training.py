@@ -4,18 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.core.dataset import Dataset
 from stages.core.errors import PipelineError
 from stages.core.machine import set_up_machine
 from stages.core.params import MODELS, AugmentationParams, Params
 from stages.core.recipe import Recipe
-from stages.model.network import convolution_weights, network_for
+from stages.model.network import convolution_weights
 from stages.model.scoring import compute_logits, score
 from stages.training.loop import Training, count_steps, epoch_seed
 from stages.training.optimizer import one_cycle
-from stages.training.weight_average import WeightAverage, decay_at
 from tests.conftest import change
 
 CPU = torch.device("cpu")
@@ -39,34 +37,23 @@ def short(params: Params) -> Params:
     return change(params, train__epochs=2, train__batch_size=32)
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), [("soap", 0.02), ("sgd", 0.05)])
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "average"), [("soap", 0.02, 0), ("sgd", 0.05, 0), ("soap", 0.02, 0.9995)]
+)
 @pytest.mark.parametrize("model", MODELS)
 def test_learns(
-    model: str, optimizer: str, rate: float, params: Params, small_dataset: Dataset
+    model: str, optimizer: str, rate: float, average: float, params: Params, small_dataset: Dataset
 ) -> None:
+    """Also with an average whose reach, 1 / (1 - decay) steps, is a multiple of all steps."""
     recipe = change(
         params,
-        train__epochs=12,
-        train__batch_size=16,
-        train__weight_average=0,
-        train__optimizer=optimizer,
-        **{f"models__{model}__learning_rate": rate},
+        **{"train__epochs": 12, "train__batch_size": 16, "train__weight_average": average},
+        **{"train__optimizer": optimizer, f"models__{model}__learning_rate": rate},
     )
     epochs = _train(model, recipe, small_dataset).epochs
     assert [epoch.number for epoch in epochs] == list(range(1, 13))
     assert epochs[-1].followed.accuracy > 0.7 > 0.4 > epochs[0].train.accuracy
     assert epochs[-1].train.loss < epochs[0].train.loss / 2
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("average", [0, 0.9])
-def test_same_inputs_same_bits(
-    model: str, average: float, short: Params, small_dataset: Dataset
-) -> None:
-    recipe = change(short, train__weight_average=average, network__dropout=0.1)
-    first, second = (_train(model, recipe, small_dataset) for _ in range(2))
-    assert first.epochs == second.epochs
-    assert _same(first.result, second.result)
 
 
 @pytest.mark.parametrize("model", ["bn", "ln"])
@@ -80,25 +67,20 @@ def test_a_training_without_scores_on_the_way_has_the_same_bits(
     assert _same(training.result, scored.result)
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        *("train__seed", "train__label_smoothing", "train__weight_average", "train__warmup"),
-        *("train__momentum", "train__optimizer", "network__dropout"),
-        *("network__initialization", "network__placement", "network__extra_blocks"),
-    ],
-)
-def test_each_part_of_the_recipe_counts(key: str, short: Params, small_dataset: Dataset) -> None:
-    values = {
-        **{"train__seed": 1, "train__warmup": 0.6, "train__optimizer": "sgd"},
-        **{"network__initialization": "he", "network__placement": "before"},
-        "network__extra_blocks": 1,
-    }
+def test_each_part_of_the_recipe_counts(short: Params, small_dataset: Dataset) -> None:
     neutral = change(short, network__dropout=0, train__label_smoothing=0, train__weight_average=0)
-    first = _train("gn", neutral, small_dataset)
-    other = _train("gn", change(neutral, **{key: values.get(key, 0.123)}), small_dataset)
-    weights = (x.result.state_dict()["classify.weight"] for x in (first, other))
-    assert not torch.equal(*weights)
+    others = {
+        **{"train__seed": 1, "train__label_smoothing": 0.1, "train__weight_average": 0.1},
+        **{"train__warmup": 0.6, "train__momentum": 0.1, "train__optimizer": "sgd"},
+        **{"network__dropout": 0.1, "network__initialization": "he"},
+        **{"network__placement": "before", "network__extra_blocks": 1},
+    }
+    results = [
+        _train("gn", change(neutral, **{key: value}), small_dataset).result
+        for key, value in [("train__seed", 0), *others.items()]
+    ]
+    weights = {tuple(x.state_dict()["classify.weight"].flatten().tolist()) for x in results}
+    assert len(weights) == 1 + len(others)
 
 
 def test_group_and_layer_normalization_do_not_see_the_normalization_batch(
@@ -117,7 +99,6 @@ def test_group_and_layer_normalization_do_not_see_the_normalization_batch(
 
 
 def test_a_batch_is_sorted_by_label(params: Params, small_dataset: Dataset) -> None:
-    """Sorted, batch normalization of 10 images at a time sees few classes, else it sees most."""
     recipe = change(params, train__batch_size=100, train__epochs=1)
     orders = []
     for sort in (False, True):
@@ -159,11 +140,8 @@ def test_restored_training_ends_with_the_same_bits(
 ) -> None:
     recipe = change(
         short,
-        train__epochs=3,
-        train__batch_size=8,
-        train__weight_average=average,
-        network__dropout=0.1,
-        train__optimizer=optimizer,
+        **{"train__epochs": 3, "train__batch_size": 8, "train__weight_average": average},
+        **{"network__dropout": 0.1, "train__optimizer": optimizer},
     )
     whole = _train(model, recipe, small_dataset)
     stopped = Training(Recipe.of(model, recipe), small_dataset, CPU)
@@ -182,17 +160,9 @@ def test_one_step_is_gradient_descent_with_l1_and_l2(
     """One step over all images, against the penalties as terms of the loss."""
     neutral = change(
         params,
-        train__epochs=1,
-        train__batch_size=300,
-        train__optimizer="sgd",
-        train__momentum=0.0,
-        train__nesterov=False,
-        network__dropout=0,
-        train__label_smoothing=0,
-        train__weight_average=0,
-        models__bn__learning_rate=0.1,
-        models__bn__l1=0.05,
-        models__bn__weight_decay=0.5,
+        **{"train__epochs": 1, "train__batch_size": 300, "train__optimizer": "sgd"},
+        **{"train__momentum": 0.0, "train__weight_average": 0, "models__bn__learning_rate": 0.1},
+        **{"models__bn__l1": 0.05, "models__bn__weight_decay": 0.5},
         **NO_AUGMENTATION,
     )
     training = Training(Recipe.of("bn", neutral), small_dataset, CPU)
@@ -207,44 +177,6 @@ def test_one_step_is_gradient_descent_with_l1_and_l2(
     loss.backward()
     for ours, weight in zip(training.result.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(ours, weight - 0.1 * weight.grad, rtol=0, atol=3e-4)
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_average_is_that_of_torch(model: str, params: Params) -> None:
-    """Once its decay has warmed up, which torch's own does not."""
-    network = network_for(Recipe.of(model, params))
-    reference = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
-    reference.n_averaged += 1  # else its first update copies the weights
-    average = WeightAverage(network, 0.9)
-    for step in range(80, 85):
-        network(torch.rand(4, 1, 28, 28))  # moves the buffers
-        with torch.no_grad():
-            for weight in network.parameters():
-                weight.add_(torch.randn_like(weight))
-        reference.update_parameters(network)
-        average.update(step)
-    expected = reference.module.state_dict()
-    for name, value in average.network.state_dict().items():
-        if value.is_floating_point():  # not the count of batches, which nothing reads
-            assert torch.equal(value, expected[name]), name
-
-
-def test_initial_weights_leave_the_average() -> None:
-    """Their share after T steps is the product of the decays: 10! (T + 1)! / (T + 10)!."""
-    shares = torch.tensor([decay_at(step, 0.9995) for step in range(1, 939)], dtype=torch.double)
-    exact = math.factorial(10) * math.factorial(939) / math.factorial(948)
-    assert float(shares.prod()) == pytest.approx(exact, rel=1e-9)
-    assert exact < 1e-19  # after an epoch of MNIST; with the decay 0.9995 throughout it is 0.63
-    assert decay_at(10**6, 0.9995) == 0.9995
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_a_long_average_does_not_hold_a_short_training_back(
-    model: str, params: Params, small_dataset: Dataset
-) -> None:
-    """The trap of an average whose reach, 1 / (1 - decay) steps, is a multiple of all steps."""
-    recipe = change(params, train__epochs=12, train__batch_size=16, train__weight_average=0.9995)
-    assert _train(model, recipe, small_dataset).epochs[-1].followed.accuracy > 0.7
 
 
 def test_average_is_the_exponential_moving_average(short: Params, small_dataset: Dataset) -> None:
@@ -271,12 +203,7 @@ def test_train_score_is_of_the_images_as_they_were_trained_on(
     short: Params, small_dataset: Dataset
 ) -> None:
     """One step over all images: its loss is that of the fresh weights."""
-    neutral = change(
-        short,
-        train__batch_size=300,
-        network__dropout=0,
-        **NO_AUGMENTATION,
-    )
+    neutral = change(short, train__batch_size=300, network__dropout=0, **NO_AUGMENTATION)
     training = Training(Recipe.of("ln", neutral), small_dataset, CPU)
     fresh = compute_logits(training.result, small_dataset.train, small_dataset.pixels, CPU)
     expected = score(fresh, small_dataset.train.labels)
@@ -314,10 +241,8 @@ def test_one_cycle_schedule(annealing: str, steps: int, warmup: float, params: P
     """The closed form: half cosines, or lines, between first, peak and last learning rate."""
     recipe = change(
         params,
-        train__annealing=annealing,
-        train__warmup=warmup,
-        train__initial_divisor=10,
-        train__final_divisor=100,
+        **{"train__annealing": annealing, "train__warmup": warmup},
+        **{"train__initial_divisor": 10, "train__final_divisor": 100},
     ).train
     rates = one_cycle(0.4, steps, recipe)
     top = warmup * steps - 1

@@ -1,19 +1,14 @@
-import colorsys
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from matplotlib.colors import to_rgb
 from playwright.sync_api import Browser, Page
 
 from stages.analysis.worked_example import CHANNELS_PER_GROUP, read_example, share_statistics
 from stages.core.errors import PipelineError
-from stages.core.params import MODELS
 from stages.model.normalization import NORMALIZATIONS, Normalization
-from stages.reporting.figures.style import COLOURS
-from stages.reporting.figures.worked_example import FILLS
 from tests.conftest import BROWSER, ROOT, Project
 
 EXAMPLE = ROOT / "data/worked_example.json"
@@ -113,13 +108,6 @@ def test_each_number_shows_its_formula(page: Page) -> None:
     assert formula.inner_text().endswith("(3.00 \u2212 (\u22120.19)) / \u221a4.28 = 1.54")
     page.locator("#example output").nth(16).hover()
     assert "image 2, channel 1, row 1, column 1" in formula.inner_text()
-
-
-def test_colours_of_sets_are_not_those_of_models() -> None:
-    hues = [colorsys.rgb_to_hsv(*to_rgb(x))[:2] for x in FILLS]
-    for model in MODELS:
-        own = colorsys.rgb_to_hsv(*to_rgb(COLOURS[model]))[0]
-        assert all(abs(hue - own) > 0.04 or saturation < 0.05 for hue, saturation in hues)
 
 
 def _results(page: Page) -> list[float]:

@@ -49,7 +49,8 @@ def measure() -> dict[str, Any]:
         rounds.append({"a": a, "b": b, "main_job": main_job})
     print("the limit, the breakdown and DVC", flush=True)
     recipe = timed_params(1).train
-    length = {"epochs": recipe.epochs, "fast_epochs": _count_fast_epochs()}
+    fast_epochs = int(read_studies()["minute"].set["train.epochs"])
+    length = {"epochs": recipe.epochs, "fast_epochs": fast_epochs}
     return {"optimizer": recipe.optimizer} | length | _summarize(rounds) | _surroundings(rounds)
 
 
@@ -93,21 +94,20 @@ def _time_together(
 
 
 def _summarize(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    ratios = {
-        model: [r["a"][model][0].total / r["b"][model][0].total for r in rounds] for model in MODELS
-    } | {"main_job": [sum(x.total for x, _ in r["a"].values()) / r["main_job"] for r in rounds]}
+    of_a = [sum(timing.total for timing, _ in r["a"].values()) for r in rounds]
+    of_b = [r["main_job"] for r in rounds]
+    ratios = {m: [r["a"][m][0].total / r["b"][m][0].total for r in rounds] for m in MODELS}
+    ratios["main_job"] = [a / b for a, b in zip(of_a, of_b, strict=True)]
     return {
         "ratio": {job: round(median(values), 2) for job, values in ratios.items()},
         "ratio_range": {
-            job: [round(min(values), 2), round(max(values), 2)] for job, values in ratios.items()
+            job: [round(end(values), 2) for end in (min, max)] for job, values in ratios.items()
         },
         "conventional": {m: _describe([r["a"][m] for r in rounds]) for m in MODELS},
         "own": {m: _describe([r["b"][m] for r in rounds]) for m in MODELS},
         "main_job": {
-            "conventional_seconds": round(
-                median(sum(x.total for x, _ in r["a"].values()) for r in rounds), 2
-            ),
-            "own_seconds": round(median(r["main_job"] for r in rounds), 2),
+            "conventional_seconds": round(median(of_a), 2),
+            "own_seconds": round(median(of_b), 2),
         },
     }
 
@@ -128,14 +128,13 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     least = least_seconds(max(matmul, convolution))
     overhead = measure_overhead()
     training = timed_params(1).train.epochs * median(r["main_job"] for r in rounds)
+    epoch = {m: median(r["b"][m][0].total for r in rounds) for m in MODELS}
     return {
         "limit": {
             "matmul_gflop_per_second": round(matmul),
             "convolution_gflop_per_second": round(convolution),
             "least_seconds": round(least, 2),
-            "own_multiple": {
-                m: round(median(r["b"][m][0].total for r in rounds) / least, 1) for m in MODELS
-            },
+            "own_multiple": {m: round(epoch[m] / least, 1) for m in MODELS},
         },
         "breakdown": {
             m: {kind: round(share, 3) for kind, share in break_down(m, CORES).items()}
@@ -148,10 +147,7 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
             "share_of_full_run": round(overhead.outside_stages / training, 4),
             "train_stage_memory_gib": round(overhead.train_memory, 2),
         },
-        "saving_share": {
-            m: round(own.time_saving(m) / median(r["b"][m][0].total for r in rounds), 4)
-            for m in MODELS
-        },
+        "saving_share": {m: round(own.time_saving(m) / epoch[m], 4) for m in MODELS},
         "machine": {
             "threads": CORES,
             "system": f"{platform.system()} {platform.machine()}",
@@ -159,10 +155,6 @@ def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
             **describe_training(torch.device("cpu")),
         },
     }
-
-
-def _count_fast_epochs() -> int:
-    return int(read_studies()["minute"].set["train.epochs"])
 
 
 def render(result: dict[str, Any]) -> str:

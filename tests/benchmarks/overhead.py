@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.timing import time_call
-from tests.conftest import Project
+from tests.conftest import Project, new_project
 
 _REPEATS = 5
 # Takes the place of `python` in the copy's dvc.yaml: notes when a stage ran, and its peak memory.
@@ -37,26 +37,23 @@ class Overhead:
 def measure_overhead() -> Overhead:
     """Run the whole pipeline on all images, for one epoch, in a copy of the project."""
     with tempfile.TemporaryDirectory() as folder:
-        project, log = Project(Path(folder)), Path(folder, ".dvc/tmp/stages.csv")
+        project, log = new_project(Path(folder)), Path(folder, ".dvc/tmp/stages.csv")
         project.set_param("epochs", 1)
         witness = Path(folder, ".dvc/tmp/witness.py")
         witness.parent.mkdir(parents=True, exist_ok=True)
         witness.write_text(_WITNESS.format(log=str(log)))
         watched = shlex.join(["exec", sys.executable, str(witness)])
-        _replace_all(Path(folder, "dvc.yaml"), "exec python ", f"{watched} ")
+        stages = Path(folder, "dvc.yaml")
+        stages.write_text(stages.read_text().replace("exec python ", f"{watched} "))
         seconds = time_call(lambda: project.run("python", "-m", "stages"))
         rows = list(csv.reader(log.read_text().splitlines()))
-        stages = [(float(start), float(end)) for _, start, end, _ in rows]
+        spans = [(float(start), float(end)) for _, start, end, _ in rows]
         return Overhead(
-            outside_stages=seconds - _covered(stages),
-            nothing_to_do=_median(project, "dvc", "repro"),
-            status=_median(project, "dvc", "status"),
+            outside_stages=seconds - _covered(spans),
+            nothing_to_do=_median(project, "repro"),
+            status=_median(project, "status"),
             train_memory=max(float(row[3]) for row in rows if row[0] == "stages.train"),
         )
-
-
-def _replace_all(path: Path, old: str, new: str) -> None:
-    path.write_text(path.read_text().replace(old, new))
 
 
 def _covered(intervals: list[tuple[float, float]]) -> float:
@@ -68,5 +65,7 @@ def _covered(intervals: list[tuple[float, float]]) -> float:
     return covered
 
 
-def _median(project: Project, *command: str) -> float:
-    return statistics.median(time_call(lambda: project.run(*command)) for _ in range(_REPEATS))
+def _median(project: Project, command: str) -> float:
+    return statistics.median(
+        time_call(lambda: project.run("dvc", command)) for _ in range(_REPEATS)
+    )

@@ -1,6 +1,7 @@
 """Whatever bytes a file holds, its reader gives a value or the project's own error."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,45 +58,45 @@ def examples(at_full_length: bool) -> settings:
     )
 
 
-def test_params(tmp_path: Path, examples: settings, figures: dict[str, str]) -> None:
-    path, counts = tmp_path / "params.yaml", {"value": 0, "error": 0}
+def _read_all(
+    examples: settings,
+    contents: st.SearchStrategy[bytes],
+    read: Callable[[bytes], object],
+    kind: type[PipelineError],
+) -> str:
+    """Have ``read`` read many of ``contents``; return how many were values, how many errors."""
+    counts = {"read": 0, "refused": 0}
 
     @examples
-    @given(st.binary(max_size=2000) | _damaged_params() | _YAML)
-    def read(content: bytes) -> None:
-        path.write_bytes(content)
+    @given(contents)
+    def read_one(content: bytes) -> None:
         try:
-            assert isinstance(load_params(path), Params)
-        except ParamsError as error:
-            message = str(error)
-        else:
+            read(content)
             message = ""
+        except kind as error:
+            message = str(error)
         assert "\n" not in message
         assert len(message) < 2000
-        counts["error" if message else "value"] += 1
+        counts["refused" if message else "read"] += 1
 
-    read()
-    figures["arbitrary bytes as params.yaml"] = _show(counts)
+    read_one()
+    return f"{sum(counts.values())} examples, {counts['read']} read, {counts['refused']} refused"
+
+
+def test_params(tmp_path: Path, examples: settings, figures: dict[str, str]) -> None:
+    path = tmp_path / "params.yaml"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        assert isinstance(load_params(path), Params)
+
+    contents = st.binary(max_size=2000) | _damaged_params() | _YAML
+    figures["params.yaml: any bytes"] = _read_all(examples, contents, read, ParamsError)
 
 
 def test_idx(examples: settings, figures: dict[str, str]) -> None:
-    counts = {"value": 0, "error": 0}
-
-    @examples
-    @given(st.binary(max_size=100) | _idx())
     def read(content: bytes) -> None:
-        try:
-            assert parse_idx(content, SMALL).shape == SMALL.shape
-        except PipelineError as error:
-            message = str(error)
-        else:
-            message = ""
-        assert "\n" not in message
-        counts["error" if message else "value"] += 1
+        assert parse_idx(content, SMALL).shape == SMALL.shape
 
-    read()
-    figures["arbitrary bytes as IDX files"] = _show(counts)
-
-
-def _show(counts: dict[str, int]) -> str:
-    return f"{sum(counts.values())} examples, {counts['value']} read, {counts['error']} refused"
+    contents = st.binary(max_size=100) | _idx()
+    figures["IDX files: any bytes"] = _read_all(examples, contents, read, PipelineError)

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from stages.core.params import MODELS
-from tests.conftest import Project
+from tests.conftest import Project, new_project
 
 pytestmark = pytest.mark.torture
 EPOCHS = 2
@@ -37,7 +37,7 @@ class Outcome:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
     """Return the outputs of a run that nobody disturbs, and how many seconds it took."""
-    project = Project(tmp_path_factory.mktemp("undisturbed"))
+    project = new_project(tmp_path_factory.mktemp("undisturbed"))
     project.make_small(EPOCHS)
     start = time.monotonic()
     project.run("dvc", "repro")
@@ -62,18 +62,16 @@ def test_kills(
     failed = [one.error for one in outcomes if one.status != 0]
     same = sum(one.outputs == outputs for one in outcomes)
     once = sum(one.epochs <= EPOCHS * len(MODELS) for one in outcomes)
-    figures["killed runs that plain `dvc repro` completed"] = f"{count - len(failed)} of {count}"
-    figures["killed runs with the outputs and dvc.lock of an undisturbed one"] = (
-        f"{same} of {count}"
-    )
-    figures["killed runs in which no finished epoch was trained again"] = f"{once} of {count}"
-    figures["stages in which runs were killed"] = ", ".join(sorted({one.stage for one in outcomes}))
+    figures["kills: completed by plain `dvc repro`"] = f"{count - len(failed)} of {count}"
+    figures["kills: all outputs and dvc.lock the same"] = f"{same} of {count}"
+    figures["kills: no finished epoch trained again"] = f"{once} of {count}"
+    figures["kills: stages hit"] = ", ".join(sorted({one.stage for one in outcomes}))
     assert failed == []
     assert same == once == count
 
 
 def _kill_and_run_again(folder: Path, seconds: float, target: str) -> Outcome:
-    project = Project(folder)
+    project = new_project(folder)
     project.make_small(EPOCHS)
     first = project.start("dvc", "repro")
     with suppress(subprocess.TimeoutExpired):
@@ -102,15 +100,14 @@ def _kill_and_run_again(folder: Path, seconds: float, target: str) -> Outcome:
 
 def test_interrupts(tmp_path: Path, figures: dict[str, str]) -> None:
     """Ctrl-C at a random moment of `make repro`, mostly while its trainings start or run."""
-    project = Project(tmp_path)
+    project = new_project(tmp_path)
     project.make_small(epochs=1000)
     project.run("dvc", "repro", "prepare-data")
     count, draw = 200, random.Random(0)
     faults = [fault for _ in range(count) if (fault := _interrupt(project, draw.uniform(0.3, 9)))]
     print(*faults, sep="\n")
-    figures["Ctrl-C: all ended within 5 seconds, nothing left"] = (
-        f"{count - len(faults)} of {count}"
-    )
+    right = f"{count - len(faults)} of {count}"
+    figures["Ctrl-C: all ended within 5 seconds, nothing left"] = right
     assert faults == []
 
 
