@@ -19,15 +19,6 @@ from stages.core.errors import PipelineError
 from stages.core.files import read_tensors
 from stages.core.params import MODELS, Params, load_params
 from stages.core.recipe import Recipe
-from stages.evaluation.interventions import (
-    FIXED,
-    IMAGE,
-    Source,
-    Treatment,
-    freeze,
-    list_layers,
-    write_out,
-)
 from stages.evaluation.shifted_images import shift_images
 from stages.evaluation.shifts import Case
 from stages.model.checkpoint import Checkpoint
@@ -36,9 +27,8 @@ from stages.records.declaration import read_studies
 from stages.records.networks import add_networks
 from stages.records.record import write_rows
 from stages.records.results import Cell, Results
-from stages.reporting.draw import NUM_AVERAGED, describe_networks, measure_longer_side
+from stages.reporting.draw import describe_networks, measure_longer_side
 from tests.conftest import BROWSER, Project, build
-from tests.made_up import declare
 
 NO_BROWSER = "no Chromium here: apt-get install chromium"
 pytestmark = pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
@@ -164,25 +154,57 @@ def _pixels(project: Project, model: str) -> Pixels:
     return Pixels(**read_tensors(project.folder / f"models/{model}.safetensors", "")[1]["pixels"])
 
 
+class _Told(nn.Module):
+    """A normalization by its definition, told whose statistics it takes."""
+
+    def __init__(self, layer: nn.Module, source: str, seen: torch.Tensor) -> None:
+        """``seen`` [N, C, H, W]: what reaches it of training images."""
+        super().__init__()
+        self.layer, self.source = layer, source
+        self.groups = getattr(layer, "num_groups", seen.shape[1])
+        self.frozen = [moment.mean(dim=0) for moment in self._measure(seen, dim=(2, 3, 4))]
+        if isinstance(layer, nn.BatchNorm2d):
+            self.frozen = [x[:, None] for x in (layer.running_mean, layer.running_var)]
+            self.frozen = [x[..., None, None] for x in self.frozen]
+
+    def _measure(self, x: torch.Tensor, dim: tuple[int, ...]) -> list[torch.Tensor]:
+        groups = x.double().unflatten(1, (self.groups, -1))
+        mean = groups.mean(dim=dim, keepdim=True)
+        return [mean, ((groups - mean) ** 2).mean(dim=dim, keepdim=True)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        dims = {"image": (2, 3, 4), "batch": (0, 2, 3, 4)}
+        mean, variance = (
+            self.frozen if self.source == "frozen" else self._measure(x, dims[self.source])
+        )
+        y = (x.double().unflatten(1, (self.groups, -1)) - mean) / (variance + 1e-5).sqrt()
+        own = self.layer
+        return (y.flatten(1, 2) * own.weight[:, None, None] + own.bias[:, None, None]).float()
+
+
 @pytest.mark.parametrize("model", MODELS)
 @torch.no_grad()
 def test_layers_take_the_statistics_they_are_told(
     page: Page, networks: Networks, kept: Project, test_split: Split, model: str
 ) -> None:
-    """As interventions do; of the typical network, which without scores on shifts is the first."""
-    pixels, told = _pixels(kept, model), write_out(networks[model][0])
+    """Of the typical network, which without scores on shifted images is the first."""
     with contextlib.chdir(kept.folder):
-        train = read_split("train")
-    few = Split("train", train.images[:NUM_AVERAGED], train.labels[:NUM_AVERAGED])
-    frozen = list_layers(freeze(networks[model][0], few, pixels, torch.device("cpu")))
+        train = read_split("train").images[:2_000]
+    pixels, network = _pixels(kept, model), networks[model][0]
     sources = ["frozen", "image", "batch", "batch", "frozen", "batch"]
-    for layer, averages, name in zip(list_layers(told), frozen, sources, strict=True):
-        source = {"frozen": FIXED, "image": IMAGE, "batch": Source(COUNT)}[name]
-        layer.treatment = Treatment(source, source)
-        if layer.own == IMAGE:  # it has no averages of its own
-            layer.fix(averages.mean, averages.variance)
+    layers = [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.BatchNorm2d | nn.GroupNorm)
+    ]
+    seen: dict[str, torch.Tensor] = {}
+    for name, layer in layers:
+        layer.register_forward_pre_hook(lambda _, inputs, name=name: seen.update({name: inputs[0]}))
+    network(pixels.standardize(to_floats(train)))
+    for (name, layer), source in zip(layers, sources, strict=True):
+        network.set_submodule(name, _Told(layer, source, seen[name]))
     images = test_split.images[:COUNT]
-    expected = told(pixels.standardize(to_floats(images)))
+    expected = network(pixels.standardize(to_floats(images)))
     found = _logits(page, model, images, sources=sources)
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
     assert (found - _logits(page, model, images)).abs().max() > 0.1
@@ -227,28 +249,36 @@ def test_typical_is_the_seed_nearest_to_the_mean() -> None:
     assert find_typical("gn", Cell({}), [7, 8]) == 7
 
 
-def test_networks_of_other_seeds_and_recipes_are_left_out(params: Params, tmp_path: Path) -> None:
-    recipes = {model: Recipe.of(model, params) for model in MODELS}
-    checkpoints = {m: Checkpoint(network_for(recipes[m]), Pixels(0.1, 0.3), {}) for m in MODELS}
-    study = declare(name="seeds", seeds=9, networks=True)
+def test_networks_of_other_seeds_and_recipes_are_left_out(
+    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("studies.yaml").write_text(
+        "studies: {seeds: {question: Which, models: [bn, gn, ln], seeds: 9, networks: true}}"
+    )
+    checkpoints = {
+        m: Checkpoint(network_for(Recipe.of(m, params)), Pixels(0.1, 0.3), {}) for m in MODELS
+    }
+
+    study = read_studies()["seeds"]
+    study.record.parent.mkdir(parents=True)
     results = Results(study, "test", {model: [Cell({})] for model in MODELS}, [], 0, [])
 
     def seeds() -> list[int]:
         return list(read_ensembles(params, results, checkpoints)["gn"].networks)
 
-    with contextlib.chdir(tmp_path):
-        study.record.parent.mkdir(parents=True)
-        assert seeds() == [params.train.seed]
-        for model in MODELS:
-            weights, digest = checkpoints[model].network.state_dict(), recipes[model].digest
-            for seed in (2, 5) if model == "bn" else (2, 4, 5):
-                copied = {name: x.clone() for name, x in weights.items()}
-                add_networks(study, {(model, seed, digest): copied, (model, 8, "other"): {}})
-        assert seeds() == [2, 5]
-        add_networks(study, {("ln", 5, recipes["ln"].digest): {"x": torch.ones(1)}})
-        message = r"seeds\.safetensors holds other tensors .*git checkout"
-        with pytest.raises(PipelineError, match=message):
-            seeds()
+    assert seeds() == [params.train.seed]
+    for model in MODELS:
+        weights, digest = checkpoints[model].network.state_dict(), Recipe.of(model, params).digest
+        for seed in (2, 5) if model == "bn" else (2, 4, 5):
+            copied = {name: x.clone() for name, x in weights.items()}
+            add_networks(study, {(model, seed, digest): copied, (model, 8, "other"): {}})
+    assert seeds() == [2, 5]
+    add_networks(study, {("ln", 5, Recipe.of("ln", params).digest): {"x": torch.ones(1)}})
+    with pytest.raises(
+        PipelineError, match=r"seeds\.safetensors holds other tensors .*git checkout"
+    ):
+        seeds()
 
 
 @torch.no_grad()
@@ -332,6 +362,7 @@ def _shares(page: Page) -> np.ndarray:
 
 def test_a_stroke_is_read(page: Page) -> None:
     before = _shares(page)
+    assert page.locator("#draw-shown").inner_text() == "Test image 3: drawing replaces it."
     _draw(page, (0.5, 0.2), (0.52, 0.8), release=False)
     page.wait_for_function("!job.all && !isLate && answers.ln.asked.length === 1")
     page.mouse.up()  # until then no other network is asked
@@ -339,6 +370,7 @@ def test_a_stroke_is_read(page: Page) -> None:
     assert page.evaluate("answers.ln.asked.length") == len(SEEDS)
     assert after.sum(axis=1) == pytest.approx([100, 100, 100], abs=0.01)
     assert np.abs(after - before).max() > 10
+    assert page.locator("#draw-shown").inner_text() == "Your drawing."
     read = page.evaluate("Object.values(answers).map((one) => one.usual)")
     assert int(page.locator("#draw-truth").input_value()) in read
     page.locator("#draw-truth").select_option("3")  # the reader knows better
@@ -346,26 +378,50 @@ def test_a_stroke_is_read(page: Page) -> None:
     page.get_by_role("button", name="noisy").click()
     page.locator("#draw-wipe").click()
     assert _shares(page).sum() == 0
+    assert not any(told.strip()[2:] for told in _tallies(page))
+    assert page.locator("#draw-shown").inner_text() == "Draw a digit."
     assert page.locator("#draw-noise").input_value() == "0"  # the next drawing starts unchanged
 
 
+def test_a_click_draws_a_dot_and_other_buttons_draw_nothing(page: Page) -> None:
+    page.locator("#draw-wipe").click()
+    page.mouse.click(*_places(page, (0.2, 0.3))[0], button="right")
+    assert _ink(page).sum() == 0
+    page.mouse.click(*_places(page, (0.2, 0.3))[0])
+    rows, columns = (_ink(page) > 0.5).nonzero()
+    assert (columns.mean(), rows.mean()) == pytest.approx((0.2 * 280, 0.3 * 280), abs=1.5)
+    assert np.ptp(rows) == pytest.approx(22, abs=2)  # as wide as the pen
+    page.mouse.move(*_places(page, (0.8, 0.8))[0])
+    assert (_ink(page) > 0.5).sum() == len(rows)  # nothing is pressed
+
+
 def test_one_finger_draws_and_the_page_stays(browser: Browser, kept: Project) -> None:
-    """Under the finger, also at two pixels for each of CSS."""
-    phone = {"viewport": {"width": 380, "height": 800}, "device_scale_factor": 2}
-    with opened(browser, kept, **phone, has_touch=True, is_mobile=True) as page:
-        page.locator("#draw-wipe").click()
-        path = _places(page, (0.25, 0.25), (0.25, 0.4), (0.25, 0.6), (0.25, 0.75))
-        top = page.evaluate("scrollY")
-        client = page.context.new_cdp_session(page)
-        for i, (x, y) in enumerate(path):
-            touch = {"type": "touchMove" if i else "touchStart", "touchPoints": [{"x": x, "y": y}]}
-            client.send("Input.dispatchTouchEvent", touch)
-        client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        _tallies(page)
-        assert page.evaluate("scrollY") == top
-        rows, columns = (_ink(page) > 0.5).nonzero()
-        assert columns.mean() == pytest.approx(70, abs=2)
-        assert (rows.min() + rows.max()) / 2 == pytest.approx(140, abs=2)
+    """A second finger adds nothing, and neither scrolls."""
+    inks = []
+    for fingers in (1, 2):
+        viewport = {"width": 380, "height": 800}
+        with opened(browser, kept, viewport=viewport, has_touch=True, is_mobile=True) as page:
+            page.locator("#draw-wipe").click()
+            path = _places(page, (0.3, 0.2), (0.35, 0.4), (0.4, 0.7), (0.4, 0.8))
+            other = _places(page, (0.9, 0.9), (0.8, 0.9), (0.7, 0.9), (0.6, 0.9))
+            top = page.evaluate("scrollY")
+            client = page.context.new_cdp_session(page)
+            for i, (one, two) in enumerate(zip(path, other, strict=True)):
+                points = [
+                    {"x": x, "y": y, "id": n} for n, (x, y) in enumerate((one, two)[:fingers])
+                ]
+                if i == 0 and fingers == 2:
+                    touch = {"type": "touchStart", "touchPoints": points[:1]}
+                    client.send("Input.dispatchTouchEvent", touch)
+                type_ = "touchMove" if i else "touchStart"
+                client.send("Input.dispatchTouchEvent", {"type": type_, "touchPoints": points})
+            client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+            _tallies(page)
+            assert page.evaluate("scrollY") == top
+            inks.append(_ink(page) > 0.5)
+    assert inks[0].sum() > 1000
+    assert not inks[0][:, 180:].any()
+    np.testing.assert_array_equal(*inks)
 
 
 def test_noise_that_a_browser_adds_to_canvases_is_no_ink(browser: Browser, kept: Project) -> None:
@@ -388,17 +444,36 @@ def test_noise_that_a_browser_adds_to_canvases_is_no_ink(browser: Browser, kept:
 
 
 def test_a_drawing_is_scaled_and_centred_as_mnist_was(page: Page) -> None:
-    """Against what MNIST's files obey, and the sum of the ink."""
+    """Against sums over the board by cumulative sums, and against what MNIST's files obey."""
     _draw(page, (0.1, 0.3), (0.3, 0.25), (0.15, 0.6), (0.35, 0.62))
     _tallies(page)
     ink, image = _ink(page), np.reshape(page.evaluate("[...job.unchanged]"), (28, 28))
     ink[ink < 8 / 255] = 0
-    side = max(np.ptp(ink.any(axis=axis).nonzero()[0]) for axis in (0, 1)) + 1
-    assert image.sum() == pytest.approx(ink.sum() * (20 / side) ** 2, rel=1e-4)
+    rows, columns = ink.any(axis=1).nonzero()[0], ink.any(axis=0).nonzero()[0]
+    side = max(np.ptp(rows), np.ptp(columns)) + 1
+    edges = [
+        first + side / 20 * (np.arange(29) - _first_pixel(ink.sum(axis=axis), first, side / 20))
+        for axis, first in ((1, rows[0]), (0, columns[0]))
+    ]
+    total = _integrate(_integrate(ink, edges[0]).T, edges[1]).T
+    np.testing.assert_allclose(image, total * (20 / side) ** 2, atol=1e-5)
     inked = image > 1e-6  # the edges of pixels are rounded
     assert max(inked.any(axis=0).sum(), inked.any(axis=1).sum()) == 20
     centre = [(image.sum(axis=axis) * np.arange(28)).sum() / image.sum() for axis in (0, 1)]
     assert np.abs(np.array(centre) - 14).max() <= 0.5 + 1e-6
+
+
+def _first_pixel(masses: np.ndarray, first: int, side: float) -> int:
+    """Return at which pixel of the image the drawing begins, so that its centre is the 14th's."""
+    centre = np.average(np.arange(len(masses)) + 0.5, weights=masses)
+    return int(np.floor(14 - ((centre - first) / side - 0.5) + 0.5))
+
+
+def _integrate(ink: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return the sums of the rows of ``ink`` [H, W] between ``edges`` [N + 1]: [N, W]."""
+    sums = np.vstack([np.zeros(ink.shape[1]), ink.cumsum(axis=0)])
+    places = np.arange(len(sums))
+    return np.diff([[np.interp(e, places, column) for column in sums.T] for e in edges], axis=0)
 
 
 def test_a_drawing_fills_the_image_where_the_test_images_do(page: Page) -> None:
@@ -453,6 +528,24 @@ def test_noise_is_normal_and_drawn_anew_where_there_is_some(page: Page) -> None:
     assert page.evaluate("[...job.images]") != before
 
 
+def test_keyboard_picks_images_and_changes_them(page: Page, test_split: Split) -> None:
+    """Arrows go through the images, and what is picked is what the networks see."""
+    page.locator("[name=pick]").first.focus()
+    for _ in range(7):
+        page.keyboard.press("ArrowRight")
+    index = int(page.evaluate("pick.value"))
+    assert index == int((test_split.labels == 1).nonzero().flatten()[2])
+    assert page.locator("#draw-truth").input_value() == "1"
+    image = test_split.images[index].flatten() / 255
+    view = "[...element('view').getContext('2d').getImageData(0, 0, 28, 28).data]"
+    _tallies(page)
+    assert page.evaluate(view)[::4] == pytest.approx((255 * image).tolist(), abs=1)
+    page.locator("#draw-noise").focus()
+    page.keyboard.press("End")
+    _tallies(page)
+    assert (torch.tensor(page.evaluate("[...job.images]")) - image).abs().max() > 0.5
+
+
 def test_presets_say_which_is_on_and_quote_the_record(page: Page, kept: Project) -> None:
     """Of all test images; the small project has one contrast on record, and nothing else."""
     with (kept.folder / "reports/shifts.csv").open() as file:
@@ -464,9 +557,15 @@ def test_presets_say_which_is_on_and_quote_the_record(page: Page, kept: Project)
         of_shift = {row["reading"]: float(row["accuracy"]) for row in rows if row["shift"] == shift}
         expected = ", ".join(f"{model} {round(100 * of_shift[model], 1):g} %" for model in MODELS)
         assert page.locator("#draw-recorded").inner_text() == expected
+    where = "document.getElementById('draw-contrast-mark').getAttribute('d')"
+    assert page.evaluate(where).startswith("M5.26")  # (0.1 - 0.05) / (1 - 0.05) of the way
     page.get_by_role("button", name="noisy").click()
     _tallies(page)
     assert not page.locator("#draw-record").is_visible()
+    page.locator("[data-guess=gn]").click()
+    _tallies(page)
+    assert page.locator("#draw-guessed").inner_text() == "You said gn."
+    assert page.locator("[aria-pressed=true]").all_inner_texts() == ["faded"]
 
 
 def test_switched_layers_change_their_model_alone(
@@ -485,6 +584,9 @@ def test_switched_layers_change_their_model_alone(
     assert told == right
     page.get_by_label("gn, all layers").select_option("usual")
     assert _tallies(page) == before
+    page.get_by_label("bn, all layers").select_option("batch")
+    _tallies(page)
+    assert page.evaluate("job.sources") == {"bn": ["batch"] * 6, "gn": None, "ln": None}
 
 
 def test_the_address_brings_a_situation_back(browser: Browser, kept: Project) -> None:
@@ -503,6 +605,99 @@ def test_the_address_brings_a_situation_back(browser: Browser, kept: Project) ->
         page.wait_for_function("noise.value === '0.8'")
         assert page.evaluate("[pick.value, contrast.value]") == ["3", "1"]
         assert page.evaluate("[...new FormData(form)].toString()").count("frozen") == 6
+
+
+def test_links_for_a_class_open_their_situations(page: Page) -> None:
+    page.locator("#class > summary").click()
+    switched = """[...form.querySelectorAll(".draw-switches select[name]")].filter((one) =>
+        !one.querySelector("[selected]").selected).map((one) => one.name + one.value)"""
+    situations = []
+    for link in page.locator("#class a").all():
+        link.click()
+        page.wait_for_function(
+            "address => location.hash === address", arg=link.get_attribute("href")
+        )
+        _tallies(page)
+        situations.append(page.evaluate(switched))
+        assert page.evaluate("[pick.value, contrast.value]") == ["17", "0.1"]
+    assert situations == [
+        *([], ["gn1frozen", "ln1frozen"], ["gn6frozen", "ln6frozen"]),
+        *(["bn1image"], ["bn2image"], ["bn6image"]),
+    ]
+
+
+def test_maps_show_the_chosen_layer(page: Page) -> None:
+    """Layer 4 has 16 channels of 8 x 8, in four rows with a line between maps."""
+    page.locator("#draw-block").select_option("4")
+    _tallies(page)
+    size = page.evaluate("[element('gn-after').width, element('gn-after').height]")
+    assert size == [4 * 9 - 1, 4 * 9 - 1]
+    mean, variance = page.evaluate(
+        """(() => {
+            const [ln] = readModels(element("networks").textContent).slice(2);
+            const { before } = forward(ln.take(0), job.images).blocks[3];
+            const { mean, variance } = moments([before.data]);
+            return [mean, variance];
+        })()"""
+    )
+    text = page.locator("#draw-ln-before-text").inner_text()
+    assert text == f"mean {mean:.2f}, deviation {variance**0.5:.2f}".replace("-", "\u2212")
+
+
+def _colours(page: Page, query: str) -> set[str]:
+    return set(
+        page.locator(query).evaluate_all("all => all.map(x => getComputedStyle(x).backgroundColor)")
+    )
+
+
+def test_colours_stay_where_the_system_forces_its_own(browser: Browser, kept: Project) -> None:
+    with opened(browser, kept, forced_colors="active") as page:
+        assert len(_colours(page, "#draw-form i") | _colours(page, "body")) == 4
+        assert len(_colours(page, "#example figure") | _colours(page, "body")) == 5
+
+
+def test_bn_stands_out_from_a_dark_page(browser: Browser, kept: Project) -> None:
+    """At least 4.5 to 1, as WCAG 2 asks for text."""
+    with opened(browser, kept, color_scheme="dark") as page:
+        bars, paper = _colours(page, "i.bn"), _colours(page, "body")
+        lighter, darker = (_luminance(*one) for one in (bars, paper))
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(x) / 255 for x in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def test_at_twice_the_size_strokes_lie_under_the_pointer(browser: Browser, kept: Project) -> None:
+    """A zoom of 200 %: half as many pixels of CSS, and nothing beside the window."""
+    viewport = {"width": 640, "height": 400}
+    with opened(browser, kept, viewport=viewport, device_scale_factor=2) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 640
+        _draw(page, (0.25, 0.25), (0.25, 0.75))
+        rows, columns = (_ink(page) > 0.5).nonzero()
+        assert columns.mean() == pytest.approx(70, abs=2)
+        assert (rows.min() + rows.max()) / 2 == pytest.approx(140, abs=2)
+        told = page.locator("#draw-status").bounding_box()
+        assert told["height"] < 400 / 3
+
+
+@pytest.mark.parametrize("width", [380, 1280])
+def test_bars_have_room_and_are_near_the_board(page: Page, width: int) -> None:
+    """Fashion-MNIST's names stand above their bars, which still show shares of the row's width."""
+    page.set_viewport_size({"width": width, "height": 800})
+    shares = _shares(page).flatten()
+    first, board = (page.locator(x).bounding_box() for x in ("#draw-bn-0", "#draw-board"))
+    assert first["y"] - (board["y"] + board["height"]) < 400
+    page.locator(".draw-models").evaluate("models => models.classList.add('named')")
+    sizes = page.evaluate(
+        """[...document.querySelectorAll('#draw-form i')].map((bar) =>
+            [bar, bar.parentElement].map((one) => one.getBoundingClientRect().width))"""
+    )
+    bars, rooms = np.array(sizes).T
+    assert rooms.min() > 40
+    np.testing.assert_allclose(bars, shares / 100 * rooms, atol=0.1)
 
 
 def test_without_javascript_the_rest_stays(browser: Browser, finished: Project) -> None:

@@ -178,11 +178,13 @@ def tabulate(causes: Causes) -> tuple[list[str], list[list[str]]]:
 
 def note(causes: Causes) -> str:
     """Say how it was measured, and what else was seen."""
-    ranks = [
-        max((x for x in causes.ranks if x.model == model), key=lambda x: x.mean, default=None)
-        for model in MODELS
-    ]
-    near = listed([f"{x.model} layer {x.layer} ({x.mean:.2f})" for x in ranks if x])
+    ranked = [x for x in causes.ranks if x.layer == causes.layers[-1]]
+    ranks = ", ".join(f"{x.model} {x.mean:.2f}" for x in ranked)
+    near = (
+        f" The distance of the statistics before layer {causes.layers[-1]} from those of clean "
+        f"images ranks with the accuracy lost, over all shifts: {ranks} (Spearman, mean over "
+        "networks)."
+    ) * bool(ranks)
     return (
         "The table: accuracy by which layers measure the images. bn measures 100 test images at a "
         "time, gn and ln each image; the other layers take running averages in bn, and averages "
@@ -191,9 +193,7 @@ def note(causes: Causes) -> str:
         "where at least five points are lost. Each intervention is compared with the same networks "
         "without it (Student's paired test; those in bn, those in gn and ln, and changes of "
         "channels are a family each, Holm). It speaks of the networks it was made in: what breaks "
-        "gn and ln is a parallel to bn, not its cause. The distance of the statistics before a "
-        "layer from those of clean images ranks with the accuracy lost, over all shifts, most "
-        f"closely in {near} (Spearman, mean over networks). Repeat it with make causes."
+        f"gn and ln is a parallel to bn, not its cause.{near} Repeat it with make causes."
     )
 
 

@@ -1,5 +1,5 @@
 // The worked example, alive: the numbers may be changed, and colours, statistics and results follow.
-// It computes with networks.js, and writes numbers as draw.js does.
+// It computes with networks.js, and writes numbers as draw.js does: these come before it.
 "use strict";
 
 { // names of its own, beside those of the other scripts
