@@ -55,10 +55,7 @@ def _tell_cure(causes: Causes, shift: Shift) -> str:
     ]
     is_enough = [_restores_most(effect) for effect in (alone, rest)]
     if all(is_enough):
-        found.append(
-            f"so one layer's old averages are nearly the whole loss, and layer {first} or "
-            "the others repair it"
-        )
+        found.append("so either is enough: what measures for itself repairs what follows")
     elif not any(is_enough):
         found.append("so the loss is not in any one layer")
     return f"{'; '.join(found)}."
