@@ -29,6 +29,7 @@ from stages.preparation import sources
 from stages.preparation.splitting import measure_pixels
 
 ROOT = Path(__file__).parents[1]
+OPEN_ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
     None,

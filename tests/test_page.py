@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from stages.core.params import MODELS
-from tests.conftest import BROWSER, ROOT
+from tests.conftest import BROWSER, OPEN_ALL, ROOT
 
 PAGE = ROOT / "reports/index.html"
 pytestmark = [
@@ -75,7 +75,7 @@ def _too_wide(page: Page, width: int) -> list[str]:
 
 
 def test_every_picture_has_a_size(page: Page) -> None:
-    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    page.evaluate(OPEN_ALL)
     pictures = page.evaluate(
         """[...document.querySelectorAll("img, svg[role=img]")].map(picture => [
             picture.getBoundingClientRect().width, picture.getBoundingClientRect().height,
@@ -94,6 +94,7 @@ def test_answer_is_on_the_first_screen(any_page: Page) -> None:
 
 
 def test_table_shows_the_metrics(page: Page) -> None:
+    page.evaluate(OPEN_ALL)
     for number, model in enumerate(MODELS, start=1):
         metrics = json.loads((ROOT / f"reports/metrics/{model}.json").read_text())
         row = page.locator(f"#result-table tbody tr:nth-child({number})")
@@ -128,7 +129,7 @@ def test_readings_stay_in_view(any_page: Page) -> None:
 
 def test_axe_finds_no_violation(any_page: Page) -> None:
     """WCAG and good practice, by axe-core, with all of the page open."""
-    any_page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    any_page.evaluate(OPEN_ALL)
     found = Axe().run(any_page).response
     assert [(one["id"], one["nodes"][0]["html"][:100]) for one in found["violations"]] == []
     assert len(found["passes"]) > 20
@@ -149,6 +150,7 @@ def test_served_strictly_it_has_links_for_figures(browser: Browser) -> None:
         Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{server.server_port}/{PAGE.name}")
+        page.evaluate(OPEN_ALL)
         links = page.locator("figure a:visible")
         files = [PAGE.parent / one.get_attribute("href") for one in links.all()]
         assert len(files) == page.locator("figure svg").count() > 10

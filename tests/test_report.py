@@ -55,7 +55,7 @@ studies:
     seeds: 3
     vary: {models.bn.l1: [0, 0.1, 1]}
     note: It is a note.
-    situations: [{when: "bn has L1 of {}", at: 0.1, finding: with_l1}]
+    situations: [{when: "bn has L1 of {}", at: 0.1, finding: with_l1, headline: true}]
   placement:
     question: Before or after?
     models: [bn, gn]
@@ -227,7 +227,11 @@ def test_wording_and_findings(folder: Path) -> None:
     _check_findings()
     text = Path("reports/report.md").read_text()
     page = _words(Path("reports/index.html").read_text())
-    assert [x for x in text.partition("## Results")[2].splitlines() if _words(x) not in page] == []
+    assert [
+        x
+        for x in text.partition("## Which one should I use?")[2].splitlines()
+        if _words(x) not in page
+    ] == []
     lines = text.partition("\n## The course of the trainings")[0].splitlines(keepends=True)
     told = "".join(line for line in lines if line.strip() and not line.startswith("<"))
     if os.environ.get("RENEW"):

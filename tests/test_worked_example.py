@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 from stages.analysis.worked_example import CHANNELS_PER_GROUP, read_example, share_statistics
 from stages.core.errors import PipelineError
 from stages.model.normalization import NORMALIZATIONS, Normalization
-from tests.conftest import BROWSER, ROOT, Project
+from tests.conftest import BROWSER, OPEN_ALL, ROOT, Project
 
 EXAMPLE = ROOT / "data/worked_example.json"
 
@@ -48,6 +48,7 @@ def page(browser: Browser, finished: Project) -> Iterator[Page]:
         pytest.skip("no Chromium here: apt-get install chromium")
     page = browser.new_page()
     page.goto((finished.folder / "reports/index.html").as_uri())
+    page.evaluate(OPEN_ALL)
     yield page
     page.close()
 

@@ -27,6 +27,7 @@ class Situation(BaseModel):
     at: bool | int | float | str | None = None
     readings: bool = False
     finding: str = Field(default="", pattern="^[a-z][a-z0-9_]*$")  # in reports/findings.json
+    headline: bool = False  # told beside the answer
 
     @property
     def place(self) -> str:

@@ -193,9 +193,9 @@ def list_exceptions(found: Findings) -> list[str]:
     turns = []
     largest = next(iter(found.shifts.largest), None)
     if largest and largest.verdict == Verdict.DIFFER:
-        turns.append(f"test images are unlike those in training: {_tell_case(largest)}")
+        turns.append(f"test images are unlike those in training, most of all {_tell_case(largest)}")
     for row in found.advice:
-        if row.situation.finding and row.at_stake:
+        if row.situation.headline and row.at_stake:
             worst = max(row.choice.worse, key=lambda x: x.size)
             turns.append(f"{row.situation.text}: {_tell_case(worst)}")
     return turns
@@ -205,7 +205,7 @@ def _tell_case(x: Comparison) -> str:
     digits = count_digits(x)
     of = dict(zip((x.first, x.second), x.accuracies, strict=True))
     shares = ", ".join(f"{call(name)} {format_share(of[name], digits)}" for name in x.order)
-    where = f"with {name_shift(x.shift)} " if x.shift != CLEAN else ""
+    where = f"with {name_shift(x.shift)}: " if x.shift != CLEAN else ""
     return f"{where}{shares}, {format_points(x.size, digits)} apart ({format_interval(x)})"
 
 
@@ -245,12 +245,12 @@ def tell_of_growth(found: Sequence[Growth]) -> str:
     told, seen = [], ""
     for placement in ("after", "before"):
         factors = [f"{call(x.model)} {_factor(x)}" for x in found if x.placement == placement]
-        told.append(f"with normalization {placement} the ReLU {', '.join(factors)}")
+        told.append(f"{', '.join(factors)}, with normalization {placement} the ReLU")
     for x in found:
         if (x.model, x.placement) == ("bn", "before") and x.interval:
             is_seen = x.interval.low <= THEORY <= x.interval.high
             seen = f" Theory's {THEORY} for bn before the ReLU is {'not ' * (not is_seen)}seen."
-    return f"The factor a layer is {'; '.join(told)}.{seen}"
+    return f"they grow from layer to layer by a factor of {'; '.join(told)}.{seen}"
 
 
 def _factor(x: Growth) -> str:

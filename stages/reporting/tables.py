@@ -40,7 +40,13 @@ def tabulate_results(found: Findings) -> Table:
 def tabulate_seeds(found: Findings) -> Table:
     """Return the mean and the spread of each model over the seeds."""
     evidence = found.evidence
-    header = ["model", "mean test accuracy", "standard deviation", "mean gap", "seeds"]
+    header = [
+        "model",
+        "mean test accuracy",
+        "standard deviation",
+        "train minus test accuracy",
+        "seeds",
+    ]
     rows = [
         [
             *(model, format_share(mean(values), 3), format_points(stdev(values), 3)),

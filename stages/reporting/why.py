@@ -8,6 +8,7 @@ from stages.analysis.causes import Causes, Effect
 from stages.analysis.comparison import Shift, Verdict
 from stages.core.params import MODELS
 from stages.records.causes import BLENDED_SHIFTS, BRIGHTNESS, CLEAN, CONTRAST, NOISE, Case, case_of
+from stages.records.summary import list_seeds
 from stages.reporting.formats import format_share, listed
 from stages.reporting.words import name_shift
 
@@ -16,13 +17,39 @@ _SHIFTS = CONTRAST, BRIGHTNESS, NOISE
 _OTHERS = ("gn", "ln")
 
 
+def answer(causes: Causes) -> str:
+    """Say in plain words why bn fails on faded images, as far as the record supports it."""
+    first, *others = causes.layers
+    cure = causes.find(case_of("bn", CONTRAST, [first]))
+    broken = causes.find(case_of("ln", CONTRAST, others))
+    told = (
+        "In use, bn normalizes by the averages of its training. Those of bright images do not fit "
+        "a faded one: after them, it is still faint. gn and ln measure each image, so that fading "
+        "cancels out."
+    )
+    if _restores_most(cure):
+        told += (
+            f" If one early layer of bn measures the test images instead (layer {first} alone), bn "
+            f"reads {_share(causes, cure.case)} of the faded ones, not "
+            f"{_share(causes, causes.as_trained('bn', CONTRAST))}."
+        )
+    if _differs(broken):
+        told += (
+            f" If that layer of ln takes averages of training images, ln reads "
+            f"{_share(causes, broken.case)}, not "
+            f"{_share(causes, causes.as_trained('ln', CONTRAST))}."
+        )
+    return told
+
+
 def introduce(causes: Causes) -> str:
     """Say what was done."""
     return (
-        f"The networks of {len(causes.seeds)} seeds read the test images again, with one thing "
-        "changed: whose mean and variance a layer takes. bn uses averages of training; left, some "
-        "of its layers measure the test images instead. gn and ln measure each image; right, some "
-        "of their layers use averages of clean training images instead. Nothing is trained."
+        f"The networks of seeds {list_seeds(causes.seeds)} read the test images again; nothing is "
+        "trained. In the left panels, some layers of bn measure: they take mean and variance of "
+        "100 test images at a time. In the right ones, some layers of gn and ln are frozen: they "
+        "take averages of clean training images. (These are fewer seeds than elsewhere on this "
+        "page, so means differ a little.)"
     )
 
 
@@ -48,17 +75,18 @@ def _tell_cure(causes: Causes, shift: Shift) -> str:
     first, *others = causes.layers
     as_trained = causes.as_trained("bn", shift)
     alone, rest = (causes.find(case_of("bn", shift, layers)) for layers in ([first], others))
+    best = max(causes.layers, key=lambda x: mean(causes.accuracies(case_of("bn", shift, [x]))))
     found = [
         f"it reads {_share(causes, as_trained)}{_tell_answer(causes, as_trained)}",
-        f"if layer {first} alone measures the test images, {_tell_effect(causes, alone.case)}",
-        f"if the others alone do, {_tell_effect(causes, rest.case)}",
+        f"If layer {first} alone measures, {_tell_effect(causes, alone.case)}",
+        f"If the others alone measure, {_tell_effect(causes, rest.case)}",
     ]
-    is_enough = [_restores_most(effect) for effect in (alone, rest)]
-    if all(is_enough):
-        found.append("so either is enough: what measures for itself repairs what follows")
-    elif not any(is_enough):
-        found.append("so the loss is not in any one layer")
-    return f"{'; '.join(found)}."
+    if best != first:
+        share = _share(causes, case_of("bn", shift, [best]))
+        found.append(f"Of single layers, layer {best} helps most ({share})")
+    if all(_restores_most(effect) for effect in (alone, rest)):
+        found.append("Either is enough: a layer that measures repairs what comes after it")
+    return f"{'. '.join(found)}."
 
 
 def _tell_answer(causes: Causes, case: Case) -> str:
@@ -66,21 +94,20 @@ def _tell_answer(causes: Causes, case: Case) -> str:
     rows = causes.rows[case]
     (digit, _), *_ = Counter(row.answer for row in rows).most_common()
     share = mean(row.answered * (row.answer == digit) for row in rows)
-    return (
-        f", and answers “{digit}” to {format_share(share, 0)} of the images" if share > 0.5 else ""
-    )
+    return f"; {format_share(share, 0)} of its answers are “{digit}”" if share > 0.5 else ""
 
 
 def _tell_effect(causes: Causes, case: Case) -> str:
     effect = causes.find(case)
     told = _share(causes, case)
-    if effect.comparison.verdict != Verdict.DIFFER:
+    if not _differs(effect):
         return f"{told} (no effect is shown)"
     if effect.restored is None:
         return told
     ends = effect.restored.interval.low, effect.restored.interval.high
     low, high = (f"{100 * end:.0f}" for end in ends)
-    return f"{told}: {100 * effect.restored.value:.0f} % of the loss restored ({low} to {high})"
+    share = f"{100 * effect.restored.value:.0f} % of what was lost, {low} to {high}"
+    return f"{told} ({share})"
 
 
 def _tell_freezing(causes: Causes) -> str:
@@ -104,18 +131,22 @@ def _tell_recovery(causes: Causes) -> str:
         for model in _OTHERS
         for change in ("align channels", "align all")
     }
-    told = [
-        f"if each channel of {model} gets its usual mean and variance back before each later "
-        f"layer, {_tell_effect(causes, effects[model, 'align channels'].case)}; if all are shifted "
-        f"and scaled alike, {_tell_effect(causes, effects[model, 'align all'].case)}"
-        for model in _OTHERS
-    ]
     is_by_channel = all(
         _restores_most(effect) == (change == "align channels")
         for (_, change), effect in effects.items()
     )
-    so = " So what stays is different from channel to channel, and only bn normalizes each alone."
-    return f"with layer {causes.layers[0]} frozen: {'; '.join(told)}.{so * is_by_channel}"
+    told = [
+        f"{model} then reads {_share(causes, case_of(model, CONTRAST, others))}. Give each channel "
+        "the mean and variance that it has on clean images, before each later layer: "
+        f"{_tell_effect(causes, effects[model, 'align channels'].case)}. Shift and scale all "
+        f"channels alike instead: {_tell_effect(causes, effects[model, 'align all'].case)}"
+        for model in _OTHERS
+    ]
+    so = (
+        " So the error that stays differs from channel to channel. bn normalizes each channel on "
+        "its own and removes it; gn and ln normalize several together and cannot."
+    )
+    return f"freeze layer {causes.layers[0]}. {'. '.join(told)}.{so * is_by_channel}"
 
 
 def _tell_noise(causes: Causes) -> str:
@@ -125,18 +156,18 @@ def _tell_noise(causes: Causes) -> str:
     mended = case_of("bn", NOISE, [], change="no offsets", changed=causes.layers)
     means = {model: mean(causes.accuracies(case_of(model, NOISE, []))) for model in MODELS}
     is_worst = min(means, key=means.__getitem__) == "bn"
-    so = ": that is not all, and we do not know why bn loses most even then" * is_worst
+    so = " We do not know why bn loses most even then." * is_worst
     return (
-        f"noise moves the mean of each channel, before layer {first} by {sizes} of its usual "
-        "deviation. If that is undone before each layer of bn, it reads "
-        f"{_tell_effect(causes, mended)}. With averages in all layers, they read {frozen}{so}."
+        f"noise moves the mean of each channel. Before layer {first}, in units of its deviation on "
+        f"clean images, it moves by {sizes}. Undo that before each layer of bn: "
+        f"{_tell_effect(causes, mended)}. With all layers frozen, they read {frozen}.{so}"
     )
 
 
 def _tell_moments(causes: Causes) -> str:
     told = [
-        f"with {name_shift(shift)}, new means alone give "
-        f"{_share(causes, case_of('bn', shift, causes.layers, []))}, new variances alone "
+        f"with {name_shift(shift)}, measured means alone give "
+        f"{_share(causes, case_of('bn', shift, causes.layers, []))}, measured variances alone "
         f"{_share(causes, case_of('bn', shift, [], causes.layers))}"
         for shift in _SHIFTS
     ]
@@ -150,9 +181,9 @@ def _tell_blends(causes: Causes) -> str:
         where = name_shift(shift) or "clean images"
         told.append(f"{where} {enough} ({_share(causes, causes.blended(shift, enough))})")
     return (
-        "bn can blend the statistics of a few test images with its averages, which then count as "
-        f"{causes.prior:g} (chosen on training images). To come within a point of what "
-        f"more give, it takes: {', '.join(told)}."
+        "bn can blend the statistics of a few test images with its averages. These then count as "
+        f"much as {causes.prior:g} of the images (chosen on training images). The accuracy is "
+        f"within a point of its best from so many test images on: {', '.join(told)}."
     )
 
 
@@ -194,9 +225,12 @@ def note(causes: Causes) -> str:
     )
 
 
+def _differs(effect: Effect) -> bool:
+    return effect.comparison.verdict == Verdict.DIFFER
+
+
 def _restores_most(effect: Effect) -> bool:
-    is_shown = effect.comparison.verdict == Verdict.DIFFER
-    return is_shown and effect.restored is not None and effect.restored.interval.low > _MOST
+    return _differs(effect) and effect.restored is not None and effect.restored.interval.low > _MOST
 
 
 def _share(causes: Causes, case: Case) -> str:

@@ -30,9 +30,13 @@ def draw_causes(causes: Causes) -> Figure:
         for (left, right), shift in zip(panels, _SHIFTS, strict=True):
             _draw_models(left, causes, _LEFT, shift)
             _draw_models(right, causes, _RIGHT, shift)
-            left.set(title=capitalized(name_shift(shift)), ylabel="accuracy (%)", ylim=(-4, 104))
-        panels[-1][0].set(xlabel="layers of bn that take the\nstatistics of the test images")
-        panels[-1][1].set(xlabel="layers of gn and ln that take\nthose of clean training images")
+            left.set(ylabel="accuracy (%)", ylim=(-4, 104))
+            left.set(title=f"{capitalized(name_shift(shift))}: cure")
+            right.set(title="and break")
+            for axes in (left, right):
+                axes.tick_params(labelbottom=True)
+        panels[-1][0].set(xlabel="layers of bn that measure\nthe test images")
+        panels[-1][1].set(xlabel="layers of gn and ln that\nare frozen")
         handles = [
             Line2D([], [], linestyle="", label=model, **_look(model)) for model in _LEFT + _RIGHT
         ]

@@ -43,7 +43,7 @@ def draw_shifts(arms: Mapping[str, Shifts], controls: Sequence[str] = ()) -> Fig
     shifts = [one for one in SHIFTS if any(case.shift == one for case in accuracy)]
     rows = -(-(len(shifts) + 1) // _COLUMNS)  # the last panel is the legend
     with figure_style():
-        figure, panels = subplots(6.4, 1.85 * rows, rows, _COLUMNS, sharey=True, squeeze=False)
+        figure, panels = subplots(6.4, 1.65 * rows, rows, _COLUMNS, sharey=True, squeeze=False)
         for axes, shift in zip(panels.flat, shifts, strict=False):
             _draw_shift(axes, shift, lines, has_dots=len(arms) == 1)
         for axes in panels.flat[len(shifts) :]:

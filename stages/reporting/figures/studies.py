@@ -45,9 +45,9 @@ def draw_answer(question: Question) -> Figure:
     axis, series, places = axis_of(question.study), question.series, question.places
     with figure_style():
         if question.published is None:
-            figure, axes = subplots(6.4, 3.6)
+            figure, axes = subplots(6.4, 3.2)
         else:
-            figure, (axes, below) = subplots(6.4, 5.8, rows=2)
+            figure, (axes, below) = subplots(6.4, 5.2, rows=2)
             _draw_published(below, question.published, places)
         axes.set_yscale("log")
         is_scale = bool(axis) and all(map(is_number, places))  # else nothing is between two places
@@ -65,7 +65,7 @@ def draw_answer(question: Question) -> Figure:
         axes.set(
             title="Test error: seeds, mean, 95 % interval",
             xlabel=axis or "normalization",
-            ylabel="error (% of the images), logarithmic",
+            ylabel="error (%), logarithmic",
         )
         if axis:  # the legend is not within the axes, where lines often cross it
             handles = axes.get_legend_handles_labels()[0]
