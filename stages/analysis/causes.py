@@ -96,10 +96,14 @@ class Causes:
             for others in (True, False)
         }
 
+    @property
+    def effects(self) -> list[Effect]:
+        """The effects of all interventions."""
+        return [*self.cures, *self.breaks, *self.changes, *self.blends]
+
     def find(self, case: Case) -> Effect:
         """Return the effect of ``case``."""
-        effects = [*self.cures, *self.breaks, *self.changes, *self.blends]
-        return next(effect for effect in effects if effect.case == case)
+        return next(effect for effect in self.effects if effect.case == case)
 
     def enough(self, shift: Shift) -> int:
         """Return how many images blended statistics need, to come within a point of the best."""
@@ -108,10 +112,9 @@ class Causes:
         }
         return min(n for n, share in by_size.items() if share >= max(by_size.values()) - _NEAR)
 
-    def blended(self, shift: Shift, images: int, is_alone: bool = False) -> Case:
+    def blended(self, shift: Shift, images: int) -> Case:
         """Return the case of bn with statistics of ``images`` images, blended with the running."""
-        prior = 0 if is_alone else self.prior
-        return case_of("bn", shift, self.layers, images=images, prior=prior)
+        return case_of("bn", shift, self.layers, images=images, prior=self.prior)
 
 
 def choose_prior(rows: Iterable[Row]) -> float:

@@ -23,22 +23,28 @@ class Growth:
 
 
 def find_growth(norms: Sequence[Norm]) -> list[Growth]:
-    """Fit a constant factor a layer to the norms of each network, model by model."""
+    """Fit a constant factor a layer to the norms of each network, model by model.
+
+    A network with a single block on record says nothing of it.
+    """
     networks: dict[tuple[str, str], dict[int, list[Norm]]] = {}
     for x in sorted(norms, key=lambda x: x.block):
         networks.setdefault((x.model, x.placement), {}).setdefault(x.seed, []).append(x)
     found = []
     for (model, placement), by_seed in networks.items():
+        lines = [of_seed for of_seed in by_seed.values() if len(of_seed) > 1]
         slopes = [
-            -linear_regression([x.block for x in of_seed], [log(x.norm) for x in of_seed]).slope
-            for of_seed in by_seed.values()
+            -linear_regression([x.block for x in line], [log(x.norm) for x in line]).slope
+            for line in lines
         ]
+        if not slopes:
+            continue
         interval = mean_interval(slopes, 1) if len(slopes) > 1 else None
         found.append(
             Growth(
                 model,
                 placement,
-                [[x.norm / of_seed[-1].norm for x in of_seed] for of_seed in by_seed.values()],
+                [[x.norm / line[-1].norm for x in line] for line in lines],
                 exp(mean(slopes)),
                 interval and Interval(exp(interval.low), exp(interval.high)),
             )

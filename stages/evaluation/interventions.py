@@ -167,24 +167,16 @@ def _align_all(activations: torch.Tensor, reference: Moments) -> torch.Tensor:
     return (units - units.mean()) / units.std(correction=0) * deviation + reference[0]
 
 
-def _move_means(factor: float) -> Callable[[torch.Tensor, Moments], torch.Tensor]:
-    """Let the mean of each channel lie ``factor`` times as far from that on clean images."""
-
-    def change(activations: torch.Tensor, reference: Moments) -> torch.Tensor:
-        return activations + (factor - 1) * (
-            of_channels(take_moments(activations))[0] - reference[0]
-        )
-
-    return change
+def _remove_offsets(activations: torch.Tensor, reference: Moments) -> torch.Tensor:
+    """Give each channel the mean that it has on clean training images, and leave its variance."""
+    return activations - of_channels(take_moments(activations))[0] + reference[0]
 
 
 # Each takes activations [N, channels, H, W] and a layer's ``reference``.
 CHANGES: dict[str, Callable[[torch.Tensor, Moments], torch.Tensor]] = {
     "align channels": _align_channels,
     "align all": _align_all,
-    "no offsets": _move_means(0),
-    "half offsets": _move_means(0.5),
-    "double offsets": _move_means(2),
+    "no offsets": _remove_offsets,
 }
 
 

@@ -201,12 +201,7 @@ def list_on(model: str, shift: Shift, layers: list[int]) -> list[Case]:
         cases += [case(others, change=x, changed=others) for x in ("align channels", "align all")]
         cases += [case(layers, change="align channels", changed=layers)]
     if shift == NOISE:
-        cases += [
-            case(none, change=change, changed=some)
-            for some in (first, layers)
-            for change in ("no offsets", "half offsets")
-        ]
-        cases += [case(none, change="double offsets", changed=first)]
+        cases += [case(none, change="no offsets", changed=some) for some in (first, layers)]
     return cases
 
 

@@ -1,8 +1,9 @@
 """The record of the norms of gradients before any training, by depth."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from stages.evaluation.checking import read_table
 from stages.records.declaration import RECORDS
@@ -18,7 +19,7 @@ class Norm:
     placement: str  # of the normalization: after the ReLU, or before it
     seed: int
     block: int  # the first of all is 1
-    norm: float
+    norm: Annotated[float, Field(gt=0)]
 
 
 def read_norms() -> list[Norm]:

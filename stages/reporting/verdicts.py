@@ -11,6 +11,7 @@ from stages.analysis.findings import Findings
 from stages.analysis.shifts import kind_of
 from stages.core.params import MODELS
 from stages.reporting.formats import listed
+from stages.reporting.why import describe
 from stages.reporting.words import name_kind, name_where
 
 _OPEN = str(Verdict.OPEN)
@@ -82,3 +83,5 @@ def _each_comparison(found: Findings) -> Iterator[tuple[str, Comparison]]:
         yield from ((one.name, x) for x in one.shifts.comparisons)
     for question in found.studies.questions:
         yield from ((question.name, x) for x in question.comparisons)
+    for effect in found.causes.effects if found.causes else ():
+        yield describe(effect.case), effect.comparison

@@ -24,8 +24,7 @@ def answer(causes: Causes) -> str:
     broken = causes.find(case_of("ln", CONTRAST, others))
     told = (
         "In use, bn normalizes by the averages of its training. Those of bright images do not fit "
-        "a faded one: after them, it is still faint. gn and ln measure each image, so that fading "
-        "cancels out."
+        "a faded one. gn and ln measure each image, and still read it."
     )
     if _restores_most(cure):
         told += (
@@ -83,9 +82,9 @@ def _tell_cure(causes: Causes, shift: Shift) -> str:
     ]
     if best != first:
         share = _share(causes, case_of("bn", shift, [best]))
-        found.append(f"Of single layers, layer {best} helps most ({share})")
+        found.append(f"Of single layers, layer {best} gives most, in the mean ({share})")
     if all(_restores_most(effect) for effect in (alone, rest)):
-        found.append("Either is enough: a layer that measures repairs what comes after it")
+        found.append("Either is enough")
     return f"{'. '.join(found)}."
 
 
@@ -180,11 +179,22 @@ def _tell_blends(causes: Causes) -> str:
         enough = causes.enough(shift)
         where = name_shift(shift) or "clean images"
         told.append(f"{where} {enough} ({_share(causes, causes.blended(shift, enough))})")
+    alone = _share(causes, case_of("bn", CONTRAST, causes.layers[:1], images=1))
     return (
+        f"layer {causes.layers[0]} alone can measure each image by itself: with "
+        f"{name_shift(CONTRAST)}, bn then reads {alone}. In all layers, "
         "bn can blend the statistics of a few test images with its averages. These then count as "
         f"much as {causes.prior:g} of the images (chosen on training images). The accuracy is "
         f"within a point of its best from so many test images on: {', '.join(told)}."
     )
+
+
+def describe(case: Case) -> str:
+    """Name an intervention by what the columns of its record hold."""
+    images = f", of {case.images} images" * bool(case.images) + f", prior {case.prior:g}"
+    change = f", {case.change} before {case.changed}" * bool(case.change)
+    fresh = f"means of layers {case.means or 'none'}, variances of {case.variances or 'none'}"
+    return f"{case.model} measures {fresh}{images}{change}; else {case.fixed}"
 
 
 def tabulate(causes: Causes) -> tuple[list[str], list[list[str]]]:
