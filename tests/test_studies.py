@@ -301,6 +301,7 @@ BAD = [
     ("models: [ln], seeds: 0", "seeds is 0; allowed: an integer from 1"),
     ("model: [ln]", r"model is not a known key; did you mean models\?"),
     ("models: [ln], recipe: x", "recipe is 'x'; allowed: endless"),
+    ("models: [ln], beside: x", "beside is 'x'; allowed: "),
     ("models: [ln], vary: {train.epochs: []}", "vary has an empty list"),
     ("models: [ln], vary: {train.epochs: [1, 1]}", "vary has .* twice"),
     ("models: [ln], vary: {train.seed: [1, 2]}", "train.seed is set; allowed"),
