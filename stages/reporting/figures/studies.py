@@ -30,7 +30,7 @@ _SPREAD = 0.2  # of the distance of two places: over it the series stand side by
 _WIDE_SPREAD = 0.4  # the same where no lines lead from place to place
 _ASIDE = 0.05  # how far the seeds stand beside their mean, likewise
 _LEAST_RANGE = 3  # of the axis, highest / lowest, so that small differences look small
-_READINGS = {"bn-recomputed": ("--", "D"), BATCH: (":", "v")}
+_READINGS = {"bn-recomputed": ("--", "D"), BATCH: (":", "v"), "bn-composed": ("-.", "^")}
 
 _CROSS = {"color": INK, "marker": "x", "linestyle": "", "markersize": 8, "markeredgewidth": 1.5}
 
