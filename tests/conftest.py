@@ -229,7 +229,8 @@ class Project:
     @staticmethod
     def environment() -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return os.environ | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        unusual = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": ""}  # "": as if unset
+        return os.environ | {"PATH": path} | unusual
 
 
 def new_project(folder: Path) -> Project:

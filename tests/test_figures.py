@@ -200,6 +200,15 @@ def test_figure_of_a_study(params: Params) -> None:
     assert axes.get_xlabel() == "l1"
 
 
+def test_figures_side_by_side_have_one_scale(params: Params) -> None:
+    both = [{"models.bn.l1": [0, 0.1]}, {"models.bn.weight_decay": [0, 0.1, 0.2]}]
+    questions = [next(ask(collect_made_up(params, score, vary=x), margin=0.001)) for x in both]
+    left, right = draw_answer(*questions).axes
+    assert left.get_ylim() == right.get_ylim()
+    assert [axes.get_xlabel() for axes in (left, right)] == ["l1", "weight decay"]
+    assert right.get_position().width / left.get_position().width == pytest.approx(4 / 3, rel=0.01)
+
+
 def test_figure_without_anything_that_varies(params: Params) -> None:
     """Nothing differs by much, so the axis spans no less than a factor of three."""
     (question,) = ask(collect_made_up(params, score, models=["bn", "none"]), margin=0.001)

@@ -14,12 +14,14 @@ import psutil
 import pytest
 import torch
 
+from stages.core.dataset import Dataset, to_floats
 from stages.core.errors import ParamsError, PipelineError
 from stages.core.files import read_tensors, write_tensors
 from stages.core.params import Params, load_params
 from stages.core.recipe import Recipe
 from stages.evaluation.shifts import Row as ShiftRow
 from stages.model.history import write_rows as write_history_rows
+from stages.model.network import network_for
 from stages.records.declaration import Study, read_studies
 from stages.records.networks import add_networks, networks_path, read_networks
 from stages.records.plan import list_trainings, plan
@@ -27,6 +29,7 @@ from stages.records.record import Row, merge, read_rows, write_rows
 from stages.records.results import collect
 from stages.records.shifted import add_shifted, read_shifted
 from stages.records.summary import summarize
+from stages.studies.job import score_as_trained
 from tests.conftest import ROOT, Project, build, change, project_of_studies, wait_for
 
 STUDIES = """
@@ -301,6 +304,7 @@ BAD = [
     ("models: [ln], seeds: 0", "seeds is 0; allowed: an integer from 1"),
     ("model: [ln]", r"model is not a known key; did you mean models\?"),
     ("models: [ln], recipe: x", "recipe is 'x'; allowed: endless"),
+    ("models: [ln], beside: x", "beside is 'x'; allowed: "),
     ("models: [ln], vary: {train.epochs: []}", "vary has an empty list"),
     ("models: [ln], vary: {train.epochs: [1, 1]}", "vary has .* twice"),
     ("models: [ln], vary: {train.seed: [1, 2]}", "train.seed is set; allowed"),
@@ -337,6 +341,26 @@ def test_file_that_declares_no_studies(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"s\.yaml") as caught:
         read_studies(tmp_path / "s.yaml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("part", "is_sorted"), [(0, False), (4, True)])
+def test_scores_by_batches_composed_as_in_training(
+    params: Params, small_dataset: Dataset, part: int, is_sorted: bool
+) -> None:
+    """As the network itself computes while it learns, batch by batch."""
+    changes = {"models__bn__normalization_batch": part, "train__sort_batches": is_sorted}
+    changed = change(params, train__batch_size=8, network__dropout=0.0, **changes)
+    recipe = Recipe.of("bn", changed)
+    torch.manual_seed(0)
+    network, split = network_for(recipe).train(), small_dataset.train
+    right = 0
+    for start in range(0, len(split), 8):
+        batch = range(start, min(start + 8, len(split)))
+        order = sorted(batch, key=lambda i: int(split.labels[i])) if is_sorted else list(batch)
+        images = small_dataset.pixels.standardize(to_floats(split.images[order]))
+        right += int((network(images).argmax(1) == split.labels[order]).sum())
+    scored = score_as_trained(network, recipe, split, small_dataset.pixels)
+    assert scored == pytest.approx(right / len(split))
 
 
 def _declare(**keys: object) -> Study:

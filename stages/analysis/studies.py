@@ -16,6 +16,7 @@ READINGS = {  # of bn: whose statistics it normalizes by to evaluate, and the co
     "bn": "test_accuracy",
     "bn-recomputed": "recomputed_accuracy",
     BATCH: "batch_accuracy",
+    "bn-composed": "composed_accuracy",
 }
 
 
@@ -162,8 +163,12 @@ def ask(results: Results, margin: float) -> Iterator[Question]:
     pairs = (_pair_places if study.compare == "values" else _pair_models)(models, study)
     yield _compare(results, False, models, pairs, margin)
     if study.readings and "bn" in results.cells:
+        cells = results.cells["bn"]
+        known = {column for cell in cells for row in cell.rows.values() for column in row}
         readings = [
-            Series(name, "bn", results.cells["bn"], column) for name, column in READINGS.items()
+            Series(name, "bn", cells, column)
+            for name, column in READINGS.items()
+            if column in known
         ]
         pairs = [pair for x in readings[1:] for pair in _pair(x, readings[0], study)]
         yield _compare(results, True, readings, pairs, margin)

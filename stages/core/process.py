@@ -166,6 +166,10 @@ def _name_thing(error: OSError) -> str:
 def _leave(status: int, line: str) -> NoReturn:
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
+    try:
+        sys.stdout.flush()
+    except OSError:  # Python would try once more at its end, and change the status to 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)
 
 

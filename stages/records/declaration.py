@@ -80,6 +80,7 @@ class Study(BaseModel):
     shifts: bool = Field(False, description="true or false")
     networks: bool = Field(False, description="true or false")
     situations: list[Situation] = Field([], description="a list of when, at and readings each")
+    beside: str = Field("", description="the name of the study beside whose figure it is drawn")
     published: Published | None = Field(None, description="network, source, axis, at and errors")
 
     @model_validator(mode="after")
@@ -208,6 +209,10 @@ class _File(BaseModel):
 def _read_study(name: str, declared: dict[str, Any], file: _File, path: Path) -> Study:
     source = f"{path}: the study {reprlib.repr(name)}"
     study = validate(Study, {**declared, "name": name}, source)
+    if study.beside not in ("", *file.studies):
+        raise ParamsError(
+            f"{source}: beside is {study.beside!r}; allowed: {', '.join(file.studies)}"
+        )
     if not study.recipe:
         return study
     if study.recipe not in file.recipes:

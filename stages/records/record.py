@@ -22,12 +22,13 @@ Key = tuple[str, int, str]  # model, seed and recipe: what makes two rows the sa
 
 ACCURACIES = (
     *("test_accuracy", "validation_accuracy", "train_accuracy"),
-    *("recomputed_accuracy", "batch_accuracy"),
+    *("recomputed_accuracy", "batch_accuracy", "composed_accuracy"),
 )
 LOSSES = ("test_loss", "validation_loss")
 RESULTS = (
     *("test_loss", "test_accuracy", "validation_loss", "validation_accuracy", "train_accuracy"),
-    *("recomputed_accuracy", "batch_accuracy", "outcome", "machine", "version", "recipe"),
+    *("recomputed_accuracy", "batch_accuracy", "composed_accuracy"),
+    *("outcome", "machine", "version", "recipe"),
 )
 _MODELS = (*MODELS, *STUDY_MODELS)
 

@@ -81,8 +81,12 @@ def _notes(results: Results) -> list[str]:
 
 
 def tell_of_record(results: Results) -> list[str]:
-    """Say what a reader has to know of the record: rows left out, machines of several types."""
+    """Say what a reader has to know of the record: what else varies, rows left out, machines."""
     notes = []
+    _, *others = results.study.vary.items() or [("", [])]
+    if others:
+        told = (f"{key}: {', '.join(map(text_of, values))}" for key, values in others)
+        notes.append(f"What varies with it, in the same order: {'; '.join(told)}.")
     if results.left_out:
         notes.append(f"Rows of other recipes were left out: {results.left_out}.")
     if len(results.machines) > 1:

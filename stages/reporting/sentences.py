@@ -195,9 +195,9 @@ def list_exceptions(found: Findings) -> list[str]:
     if largest and largest.verdict == Verdict.DIFFER:
         turns.append(f"test images are unlike those in training, most of all {_tell_case(largest)}")
     for row in found.advice:
-        if row.situation.headline and row.at_stake:
-            worst = max(row.choice.worse, key=lambda x: x.size)
-            turns.append(f"{row.situation.text}: {_tell_case(worst)}")
+        worse = [x for x in row.choice.worse if {x.first, x.second} <= set(MODELS)]
+        if row.situation.headline and worse:
+            turns.append(f"{row.situation.text}: {'; '.join(map(_tell_case, worse))}")
     return turns
 
 

@@ -39,6 +39,7 @@ READINGS = {  # of bn, for those who have not read what their names mean
     "bn": "bn with its running averages",
     BATCH: "bn with the statistics of the test batch",
     "bn-recomputed": "bn with recomputed statistics",
+    "bn-composed": "bn with the statistics of test batches composed as in training",
 }
 
 

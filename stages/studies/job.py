@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import safetensors.torch
+import torch
 from torch import nn
 
-from stages.core.dataset import Dataset, Split
+from stages.core.dataset import Dataset, Pixels, Split
 from stages.core.errors import DivergedError, PipelineError
 from stages.core.machine import describe_type, set_up_machine
 from stages.core.params import DataParams, ShiftParams
@@ -84,6 +85,7 @@ def _train(job: Job) -> Trained:
         recomputed = freeze(network, dataset.train, dataset.pixels, device)
         accuracies["recomputed"] = measure(recomputed, last).accuracy
         accuracies["batch"] = measure(with_batch_statistics(network), last).accuracy
+        accuracies["composed"] = score_as_trained(network, job.recipe, last, dataset.pixels)
     results = {
         **{f"{name}_loss": f"{of_split.loss:.6f}" for name, of_split in scores.items()},
         **{f"{name}_accuracy": f"{accuracy:.6f}" for name, accuracy in accuracies.items()},
@@ -96,6 +98,19 @@ def _train(job: Job) -> Trained:
         shifts = score_shifts(network, job.recipe.model, shifted, dataset.pixels, job.shifts)
     weights = {name: x.cpu().contiguous() for name, x in network.state_dict().items()}
     return Trained(results, shifts, safetensors.torch.save(weights))
+
+
+def score_as_trained(network: nn.Module, recipe: Recipe, split: Split, pixels: Pixels) -> float:
+    """Return the accuracy of bn by the statistics of batches that are composed as in training."""
+    size, order = recipe.train.batch_size, torch.arange(len(split))
+    if recipe.train.sort_batches:
+        order = torch.cat([x[split.labels[x].argsort(stable=True)] for x in order.split(size)])
+    composed = Split(split.name, split.images[order], split.labels[order])
+    part = getattr(recipe.own, "normalization_batch", 0) or size
+    network = with_batch_statistics(network, part)
+    device = next(network.parameters()).device
+    logits = compute_logits(network, composed, pixels, device, batch_size=size)
+    return score(logits, composed.labels).accuracy
 
 
 @cache

@@ -75,13 +75,16 @@ def _studies(found: Findings) -> Iterator[Picture]:
         by = f"Test accuracy by the severity of each shift and by {one.study.axis or 'value'}"
         text = f"{one.study.question} {by if one.has_arms else _OF_SHIFTS}"
         yield Picture(one.name, draw_shifts(one.arms, one.controls), text)
-    for question in found.studies.questions:
-        if question.has_figure:
+    questions = found.studies.questions
+    for question in questions:
+        beside = [x for x in questions if x.study.beside == question.study.name]
+        is_drawn = any(x.has_figure for x in (question, *beside))
+        if is_drawn and not question.study.beside:
             axis = axis_of(question.study)
             by = f" by {axis}" if axis else ""
             names = ", ".join(call(one.name) for one in question.series)
             text = f"{question.text} Mean test error over seeds with 95 % intervals{by}, of {names}"
-            yield Picture(question.name, draw_answer(question), text)
+            yield Picture(question.name, draw_answer(question, *beside), text)
 
 
 def _errors(found: Findings) -> Iterator[Picture]:

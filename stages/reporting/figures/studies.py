@@ -30,48 +30,58 @@ _SPREAD = 0.2  # of the distance of two places: over it the series stand side by
 _WIDE_SPREAD = 0.4  # the same where no lines lead from place to place
 _ASIDE = 0.05  # how far the seeds stand beside their mean, likewise
 _LEAST_RANGE = 3  # of the axis, highest / lowest, so that small differences look small
-_READINGS = {"bn-recomputed": ("--", "D"), BATCH: (":", "v")}
+_READINGS = {"bn-recomputed": ("--", "D"), BATCH: (":", "v"), "bn-composed": ("-.", "^")}
 
 _CROSS = {"color": INK, "marker": "x", "linestyle": "", "markersize": 8, "markeredgewidth": 1.5}
 
 
-def draw_answer(question: Question) -> Figure:
+def draw_answer(question: Question, *beside: Question) -> Figure:
     """Draw the test error of each seed, and the mean with Student's 95 % interval.
 
     At each value of what varies, evenly spaced; at each model, if nothing does. A cross marks
     where trainings diverged; there, the spread of the others says nothing, and is left out.
-    Below stands what others found, if the study says so.
+    Questions ``beside`` have panels of their own, with the same errors at the same height. Below
+    stands what others found, if the study says so.
     """
-    axis, series, places = axis_of(question.study), question.series, question.places
+    panels = [question, *beside]
     with figure_style():
         if question.published is None:
-            figure, axes = subplots(6.4, 3.2)
+            widths = [len(one.places) + 1 for one in panels]
+            figure, grid = subplots(
+                *(6.4, 3.2, 1, len(panels)), sharey=True, squeeze=False, width_ratios=widths
+            )
+            axes, *others = grid[0]
         else:
             figure, (axes, below) = subplots(6.4, 5.2, rows=2)
-            _draw_published(below, question.published, places)
-        axes.set_yscale("log")
-        is_scale = bool(axis) and all(map(is_number, places))  # else nothing is between two places
-        spread = _SPREAD if is_scale else _WIDE_SPREAD
-        for number, one in enumerate(series):
-            beside = spread * (number - (len(series) - 1) / 2) / len(series)
-            known = [i for i in range(len(places)) if one.accuracy(i)]
-            at = [(i + beside if axis else number, i) for i in known]
-            if at:
-                _draw_series(axes, one, at, is_scale)
-        if any(cell.diverged for one in series for cell in one.cells):
-            axes.plot([], [], label="diverged", **_CROSS)
-        _name_places(axes, places if axis else [call(x.name).replace(" ", "\n") for x in series])
-        _limit_errors(axes, series)
-        axes.set(
-            title="Test error: seeds, mean, 95 % interval",
-            xlabel=axis or "normalization",
-            ylabel="error (%), logarithmic",
-        )
-        if axis:  # the legend is not within the axes, where lines often cross it
+            _draw_published(below, question.published, question.places)
+            others = []
+        for of_panel, one in zip([axes, *others], panels, strict=True):
+            _draw_panel(of_panel, one)
+        _limit_errors(axes, [one for panel in panels for one in panel.series])
+        title = "Test error: seeds, mean, 95 % interval"
+        axes.set(title=title, ylabel="error (%), logarithmic")
+        if axis_of(question.study):  # no legend within the axes, where lines often cross it
             handles = axes.get_legend_handles_labels()[0]
             columns = min(len(handles), 4)
             figure.legend(handles=handles, loc="outside upper center", ncols=columns)
     return figure
+
+
+def _draw_panel(axes: Axes, question: Question) -> None:
+    axis, series, places = axis_of(question.study), question.series, question.places
+    axes.set_yscale("log")
+    is_scale = bool(axis) and all(map(is_number, places))  # else nothing is between two places
+    spread = _SPREAD if is_scale else _WIDE_SPREAD
+    for number, one in enumerate(series):
+        aside = spread * (number - (len(series) - 1) / 2) / len(series)
+        known = [i for i in range(len(places)) if one.accuracy(i)]
+        at = [(i + aside if axis else number, i) for i in known]
+        if at:
+            _draw_series(axes, one, at, is_scale)
+    if any(cell.diverged for one in series for cell in one.cells):
+        axes.plot([], [], label="diverged", **_CROSS)
+    _name_places(axes, places if axis else [call(x.name).replace(" ", "\n") for x in series])
+    axes.set_xlabel(axis or "normalization")
 
 
 def _draw_series(

@@ -60,7 +60,7 @@ def figure_style() -> Iterator[None]:
 
 
 def subplots(
-    width: float, height: float, rows: int = 1, columns: int = 1, **options: bool
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: bool | list[int]
 ) -> tuple[Figure, Any]:
     """Start a figure of ``width`` x ``height`` inches; return it and its axes, or their array."""
     figure = Figure(figsize=(width, height))  # not pyplot's, which would keep it
