@@ -130,7 +130,7 @@ def _logits(
             const grey = Float32Array.from(bytes(images), (value) => value / 255);
             const models = readModels(element("networks").textContent);
             const network = models.find((one) => one.model === model).take(place);
-            return [...forward(network, grey, sources).logits];
+            return [...forward(network, grey, sources)];
         }""",
         [model, _encoded(images), place, sources or []],
     )
@@ -594,10 +594,9 @@ def test_the_address_brings_a_situation_back(browser: Browser, kept: Project) ->
         page.get_by_alt_text("Test image 17, digit 7").click()
         page.get_by_role("button", name="faded").click()
         page.get_by_label("bn, layer 2").select_option("image")
-        page.locator("#draw-block").select_option("3")
-        page.wait_for_function("location.hash.includes('layer')")
+        page.wait_for_function("location.hash.includes('bn2')")
         address, told = page.evaluate("location.hash"), _tallies(page)
-        assert address == "#draw?pick=17&contrast=0.1&bn2=image&layer=3"
+        assert address == "#draw?pick=17&contrast=0.1&bn2=image"
     with opened(browser, kept, address) as page:
         assert _tallies(page) == told
         assert 0 <= page.locator("#draw").bounding_box()["y"] < 300
@@ -626,24 +625,6 @@ def test_links_for_a_class_open_their_situations(page: Page) -> None:
     ]
 
 
-def test_maps_show_the_chosen_layer(page: Page) -> None:
-    """Layer 4 has 16 channels of 8 x 8, in four rows with a line between maps."""
-    page.locator("#draw-block").select_option("4")
-    _tallies(page)
-    size = page.evaluate("[element('gn-after').width, element('gn-after').height]")
-    assert size == [4 * 9 - 1, 4 * 9 - 1]
-    mean, variance = page.evaluate(
-        """(() => {
-            const [ln] = readModels(element("networks").textContent).slice(2);
-            const { before } = forward(ln.take(0), job.images).blocks[3];
-            const { mean, variance } = moments([before.data]);
-            return [mean, variance];
-        })()"""
-    )
-    text = page.locator("#draw-ln-before-text").inner_text()
-    assert text == f"mean {mean:.2f}, deviation {variance**0.5:.2f}".replace("-", "\u2212")
-
-
 def _colours(page: Page, query: str) -> set[str]:
     return set(
         page.locator(query).evaluate_all("all => all.map(x => getComputedStyle(x).backgroundColor)")
@@ -653,7 +634,6 @@ def _colours(page: Page, query: str) -> set[str]:
 def test_colours_stay_where_the_system_forces_its_own(browser: Browser, kept: Project) -> None:
     with opened(browser, kept, forced_colors="active") as page:
         assert len(_colours(page, "#draw-form i") | _colours(page, "body")) == 4
-        assert len(_colours(page, "#example figure") | _colours(page, "body")) == 5
 
 
 def test_bn_stands_out_from_a_dark_page(browser: Browser, kept: Project) -> None:
@@ -706,6 +686,5 @@ def test_without_javascript_the_rest_stays(browser: Browser, finished: Project) 
     page.goto((finished.folder / "reports/index.html").as_uri())
     assert page.locator("noscript").is_visible()
     assert not page.locator("#draw-form").is_visible()
-    assert not page.locator("#example").is_visible()
     assert page.locator("#results").is_visible()
     context.close()

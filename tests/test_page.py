@@ -120,7 +120,7 @@ def test_contents_list_every_part(page: Page) -> None:
 def test_readings_stay_in_view(any_page: Page) -> None:
     """Whoever moves a control on a phone sees what the networks then read."""
     status = any_page.locator("#draw-status")
-    for control in ("#draw-presets", "#draw-noise", "#draw-block"):
+    for control in ("#draw-presets", "#draw-noise", "#draw-board"):
         any_page.locator(control).evaluate("one => one.scrollIntoView({block: 'center'})")
         box = status.bounding_box()
         assert box["y"] >= 0

@@ -1,6 +1,5 @@
 """A worked example of the three normalizations: which values share a mean and a variance."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,15 +9,6 @@ from stages.core.files import read_json
 
 EXAMPLE_PATH = Path("data/worked_example.json")
 CHANNELS_PER_GROUP = 2  # in the example: two groups of its four channels
-
-
-@dataclass(frozen=True)
-class SharedStatistics:
-    """Elements that are normalized by one mean and one (population) variance."""
-
-    elements: torch.Tensor  # bool, of the shape of the example [N, C, H, W]
-    mean: float
-    variance: float
 
 
 def read_example(path: Path = EXAMPLE_PATH) -> torch.Tensor:
@@ -39,8 +29,8 @@ def read_example(path: Path = EXAMPLE_PATH) -> torch.Tensor:
     return images
 
 
-def share_statistics(images: torch.Tensor, normalization: str) -> list[SharedStatistics]:
-    """Return the sets of elements of ``images`` [N, C, H, W] that are normalized together.
+def number_sets(images: torch.Tensor, normalization: str) -> torch.Tensor:
+    """Number, from 0 on, the sets of elements of ``images`` [N, C, H, W] that share statistics.
 
     By "batch" normalization those of a channel in all images, by "layer" those of an image, by
     "group" those of a group of channels in an image.
@@ -48,14 +38,5 @@ def share_statistics(images: torch.Tensor, normalization: str) -> list[SharedSta
     image = torch.arange(images.shape[0])[:, None, None, None]
     channel = torch.arange(images.shape[1])[None, :, None, None]
     groups = images.shape[1] // CHANNELS_PER_GROUP
-    numbers = {
-        "batch": channel,
-        "layer": image,
-        "group": image * groups + channel // CHANNELS_PER_GROUP,
-    }[normalization].expand(images.shape)
-    shared = []
-    for number in numbers.unique():
-        elements = numbers == number
-        mean, variance = images[elements].mean(), images[elements].var(correction=0)
-        shared.append(SharedStatistics(elements, float(mean), float(variance)))
-    return shared
+    group = image * groups + channel // CHANNELS_PER_GROUP
+    return {"batch": channel, "layer": image, "group": group}[normalization].expand(images.shape)

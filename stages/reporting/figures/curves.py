@@ -22,23 +22,19 @@ from stages.reporting.figures.style import (
 Quantity = Literal["loss", "accuracy"]
 
 
-def draw_course(
-    histories: Mapping[str, list[Epoch]], split: Literal["followed", "train"], quantity: Quantity
-) -> Figure:
-    """Draw a quantity by epoch: of the images scored after each, or of the augmented ones in it.
+def draw_course(histories: Mapping[str, list[Epoch]], quantity: Quantity) -> Figure:
+    """Draw a quantity of the images scored after each epoch.
 
     A star marks the best epoch of each model, its own marker the last.
     """
-    title = f"Training {quantity} during each epoch (augmented images)"
-    if split == "followed":
-        followed = next(iter(histories.values()))[0].followed_split
-        title = f"{followed.capitalize()} {quantity} after each epoch"
+    followed = next(iter(histories.values()))[0].followed_split
+    title = f"{followed.capitalize()} {quantity} after each epoch"
     find_best, form = (np.argmin, "{:.4f}") if quantity == "loss" else (np.argmax, "{:.2%}")
     with figure_style():
         figure, axes = _start(title, quantity)
         for model, epochs in histories.items():
             numbers = [epoch.number for epoch in epochs]
-            values = [getattr(getattr(epoch, split), quantity) for epoch in epochs]
+            values = [getattr(epoch.followed, quantity) for epoch in epochs]
             best = int(find_best(values))
             label = (
                 f"{model}: best {form.format(values[best])} (epoch {numbers[best]}), "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from stages.analysis.findings import Findings
-from stages.analysis.worked_example import share_statistics
+from stages.analysis.worked_example import number_sets
 from stages.core.params import MODELS
 from stages.model.normalization import NORMALIZATIONS
 from stages.records.summary import axis_of
@@ -43,16 +43,12 @@ def draw_pictures(found: Findings) -> list[Picture]:
 def _courses(found: Findings) -> Iterator[Picture]:
     histories, followed = found.inputs.histories, found.inputs.followed_split.capitalize()
     for quantity in ("loss", "accuracy"):
-        text = f"{quantity} of bn, gn and ln by epoch"
-        figure = draw_course(histories, "followed", quantity)
-        yield Picture(quantity, figure, f"{followed} {text}")
-        figure = draw_course(histories, "train", quantity)
-        yield Picture(f"training_{quantity}", figure, f"Training {text}")
+        text = f"{followed} {quantity} of bn, gn and ln by epoch"
+        yield Picture(quantity, draw_course(histories, quantity), text)
 
 
 def _shifts(found: Findings) -> Iterator[Picture]:
-    if found.shifts.comparisons:
-        yield Picture("shifts", draw_shifts({"": found.shifts}), _OF_SHIFTS)
+    yield Picture("shifts", draw_shifts({"": found.shifts}), _OF_SHIFTS)
 
 
 def _causes(found: Findings) -> Iterator[Picture]:
@@ -101,9 +97,10 @@ def _errors(found: Findings) -> Iterator[Picture]:
 def _example(found: Findings) -> Iterator[Picture]:
     images = found.inputs.example
     for normalization in NORMALIZATIONS:
-        sets = share_statistics(images, normalization)
+        sets = number_sets(images, normalization)
+        count = int(sets.max()) + 1
         text = (
-            f"Four images of four channels; {normalization} normalization has {len(sets)} sets "
+            f"Four images of four channels; {normalization} normalization has {count} sets "
             "of elements, in colours, that share a mean and a variance"
         )
         figure = draw_worked_example(images, normalization, sets)

@@ -68,7 +68,7 @@ const element = (id) => document.getElementById(`draw-${id}`);
 const data = JSON.parse(element("data").textContent);
 const testImages = Float32Array.from(bytes(data.images), (value) => value / 255);
 const batch = new Float32Array(PIXELS + testImages.length); // the drawing, then the test images
-const form = element("form"), { pick, contrast, brightness, noise, layer } = form.elements;
+const form = element("form"), { pick, contrast, brightness, noise } = form.elements;
 const sliders = [contrast, brightness, noise], truth = element("truth");
 const board = element("board"), pen = board.getContext("2d", { willReadFrequently: true });
 const initial = [...new FormData(form)];
@@ -112,11 +112,11 @@ function update() {
   const sources = Object.fromEntries(data.models.map((model) => [model, sourcesOf(model)]));
   const chosen = Object.values(sources).flatMap((own) => own ?? []);
   const images = change(chosen.length ? batch : unchanged, settings, random);
-  paint(element("view"), [part(images, PIXELS, 0)], SIDE, 1);
+  paint(element("view"), part(images, PIXELS, 0));
   showSettings(settings, isEmpty);
   if (isDrawing && chosen.includes("batch")) return; // which takes long
-  const number = job.number + 1, block = layer.value - 1, { labels } = data;
-  job = { number, unchanged, images, labels, sources, block, all: !isDrawing };
+  const number = job.number + 1, { labels } = data;
+  job = { number, unchanged, images, labels, sources, all: !isDrawing };
   answers = Object.fromEntries(data.models.map((model) => [model, { asked: [] }]));
   if (isEmpty) return showAnswers();
   isBusy = true;
@@ -146,7 +146,7 @@ function clearBoard() {
 function showPicked() {
   const place = data.indices.indexOf(Number(pick.value));
   batch.set(part(testImages, PIXELS, place));
-  paint(element("view"), [part(batch, PIXELS, 0)], SIDE, 1);
+  paint(element("view"), part(batch, PIXELS, 0));
   pen.drawImage(element("view"), 0, 0, board.width, board.height);
   truth.value = data.labels[place];
   isTold = true;
@@ -230,15 +230,12 @@ function showSettings(settings, isEmpty) {
 function take({ number, isLast, model, probabilities, ...more }) {
   if (number !== job.number) return;
   const all = Object.values(answers);
-  Object.assign(answers[model], more); // what goes on in the typical network, or what it gets right
+  Object.assign(answers[model], more); // what the typical network reads unchanged, or what it gets right
   if (probabilities) answers[model].asked.push(probabilities);
-  const areFirst = more.maps && all.every((one) => one.asked.length);
+  const areFirst = "usual" in more && all.every((one) => one.asked.length);
   if (areFirst && !isTold) truth.value = all.map((one) => one.usual).sort()[1]; // what two read
   if (areFirst || isLast) showAnswers();
   if (!areFirst) return;
-  for (const [name, { maps }] of Object.entries(answers)) {
-    for (const when in maps) showMaps(`${name}-${when}`, maps[when]);
-  }
   isBusy = false;
   if (isLate) updateSoon();
 }
@@ -272,30 +269,10 @@ function tell(counts, count, label, right) {
   return `${counts[label]} of ${count} networks read ${name(label)}${more.join("")}`;
 }
 
-// The channels of the drawing: white above 0, pink below.
-function showMaps(id, { data, channels, size, highest }) {
-  const maps = range(channels).map((channel) => part(data, size * size, channel));
-  paint(element(id), maps, size, highest);
-  const { mean, variance } = moments(maps);
-  element(`${id}-text`).textContent = `mean ${show(mean)}, deviation ${show(Math.sqrt(variance))}`;
-}
-
-// Paint planes of size x size numbers, four in a row; `highest` has the full colour.
-function paint(canvas, planes, size, highest) {
-  const columns = Math.min(4, planes.length), rows = planes.length / columns;
-  const pitch = size + 1; // a line of one pixel stands between the planes
-  canvas.width = columns * pitch - 1;
-  canvas.height = rows * pitch - 1;
-  const context = canvas.getContext("2d"), tile = context.createImageData(size, size);
-  const white = [255, 255, 255], pink = [255, 70, 160];
-  tile.data.fill(255); // opaque
-  planes.forEach((plane, n) => {
-    plane.forEach((value, i) => {
-      const full = value < 0 ? pink : white, share = Math.abs(value) / highest;
-      for (let c = 0; c < 3; c++) tile.data[4 * i + c] = full[c] * share;
-    });
-    context.putImageData(tile, n % columns * pitch, Math.floor(n / columns) * pitch);
-  });
+function paint(canvas, image) {
+  const context = canvas.getContext("2d"), painted = context.createImageData(SIDE, SIDE);
+  image.forEach((value, i) => painted.data.set([...Array(3).fill(255 * value), 255], 4 * i));
+  context.putImageData(painted, 0, 0);
 }
 
 Object.assign(pen, { lineWidth: 22, lineCap: "round", lineJoin: "round", strokeStyle: "white" });

@@ -2,7 +2,7 @@
 //
 // The page holds the networks of each model as a list of layers in JSON, made by
 // stages/reporting/draw.py. A worker runs this file again, beside the page, so that reading never
-// keeps anybody from drawing. worked_example.js takes the normalization alone.
+// keeps anybody from drawing.
 "use strict";
 
 // ---- Layers. A tensor is {data, count, channels, size}: `data` holds `count` images one after
@@ -133,19 +133,17 @@ function decode(layers, base64) {
   return layers.map((layer) => ({ ...layer, ...Object.fromEntries(layer.numbers.map(take)) }));
 }
 
-// Returns ten logits for each image, and what enters and leaves each normalization, whose
-// statistics come from `sources`, one each, or as usual.
+// Returns ten logits for each image. The statistics of the normalizations come from `sources`, one
+// each, or as usual.
 function forward({ layers, pixels }, images, sources = []) {
   const standardized = images.map((value) => (value - pixels.mean) / pixels.std);
-  let x = tensor(images.length / PIXELS, 1, SIDE, standardized), kept;
-  const blocks = [];
+  let x = tensor(images.length / PIXELS, 1, SIDE, standardized), kept, place = 0;
   for (const layer of layers) {
-    const before = x;
-    x = LAYERS[layer.kind](before, layer, { source: sources[blocks.length], kept });
-    if (layer.kind === "normalization") blocks.push({ before, after: x });
+    x = LAYERS[layer.kind](x, layer, { source: sources[place], kept });
+    if (layer.kind === "normalization") place++;
     if (layer.kind === "keep") kept = x;
   }
-  return { logits: x.data, blocks };
+  return x.data;
 }
 
 const best = (numbers) => numbers.indexOf(Math.max(...numbers));
@@ -157,7 +155,7 @@ function softmax(logits) {
 
 // ---- Answers to jobs. A job has a `number`; an image as it is (`unchanged`), and changed, as the
 // first of `images`; by model, where its layers take their statistics from (`sources`, null: as
-// usual); which normalization to look into (`block`); and whether to ask all networks (`all`).
+// usual); and whether to ask all networks (`all`).
 
 let newest; // the job that ends those before it
 
@@ -166,7 +164,7 @@ let newest; // the job that ends those before it
 async function answer(models, job, report) {
   newest = job;
   const others = models.flatMap((one) => job.all ? askOthers(one, job) : []);
-  const questions = [...models.map((one) => () => lookInto(one, job)), ...others];
+  const questions = [...models.map((one) => () => askTypical(one, job)), ...others];
   for (const [i, ask] of questions.entries()) {
     await new Promise((done) => setTimeout(done));
     if (newest !== job) return;
@@ -174,32 +172,25 @@ async function answer(models, job, report) {
   }
 }
 
-function lookInto({ model, typical, take }, { unchanged, images, sources, block }) {
+function askTypical({ model, typical, take }, { unchanged, images, sources }) {
   const own = sources[model] ?? [], network = take(typical);
   const needed = own.includes("batch") ? images : part(images, PIXELS, 0);
-  const changed = forward(network, needed, own), usual = forward(network, unchanged);
-  const map = (when) => {
-    const { data, channels, size } = changed.blocks[block][when];
-    const highest = Math.max(...usual.blocks[block][when].data.map(Math.abs));
-    return { data: data.slice(0, channels * size * size), channels, size, highest };
-  };
-  const probabilities = softmax(part(changed.logits, 10, 0));
-  const maps = { before: map("before"), after: map("after") };
-  return { model, probabilities, usual: best(usual.logits), maps };
+  const probabilities = softmax(part(forward(network, needed, own), 10, 0));
+  return { model, probabilities, usual: best(forward(network, unchanged)) };
 }
 
 // Where layers were switched, more images tell what that does; else, more networks.
 function askOthers({ model, typical, count, take }, { images, labels, sources }) {
   if (sources[model]) {
     return [() => {
-      const { logits } = forward(take(typical), images, sources[model]);
+      const logits = forward(take(typical), images, sources[model]);
       const isRight = (label, i) => best(part(logits, 10, i + 1)) === label; // the first is yours
       return { model, right: labels.filter(isRight).length };
     }];
   }
   const image = part(images, PIXELS, 0);
   return range(count).filter((place) => place !== typical).map((place) => () =>
-    ({ model, probabilities: softmax(forward(take(place), image).logits) }));
+    ({ model, probabilities: softmax(forward(take(place), image)) }));
 }
 
 if (typeof document === "undefined") { // in a worker: first come the networks, then jobs
