@@ -2,8 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
-
 from stages.core.dataset import read_dataset, read_split
 from stages.core.inputs import unchanged_inputs
 from stages.core.machine import count_workers, set_up_machine
@@ -13,8 +11,8 @@ from stages.core.progress import Progress
 from stages.core.recipe import Recipe
 from stages.evaluation.histories import JOINED_PATH, read_histories, write_joined
 from stages.evaluation.metrics import measure, metrics_path, write_metrics
-from stages.evaluation.predictions import Predictions, predictions_path, write_predictions
-from stages.evaluation.shifts import Case, predict_shifts, write_shifts
+from stages.evaluation.predictions import predictions_path, write_predictions
+from stages.evaluation.shifts import Row, score_shifts, write_shifts
 from stages.model.checkpoint import checkpoint_path, read_checkpoint
 from stages.model.saved_state import forget_finished_trainings
 from stages.model.scoring import compute_logits
@@ -43,19 +41,19 @@ def _evaluate() -> None:
             for split in (dataset.train, test)
             for model, one in checkpoints.items()
         }
-    shifted: dict[Case, torch.Tensor] = {}
+    shifted: list[Row] = []
     for model, checkpoint in checkpoints.items():
         network = checkpoint.network
         train_logits, test_logits = (logits[model, name].result() for name in ("train", "test"))
         metrics = measure(network, train_logits, dataset.train.labels, test_logits, test.labels)
         write_metrics(metrics_path(model), metrics)
-        write_predictions(predictions_path(model), Predictions(test_logits, checkpoint.software))
-        shifted |= predict_shifts(
+        write_predictions(predictions_path(model), test_logits)
+        shifted += score_shifts(
             network, model, test, checkpoint.pixels, params.shifts, device, workers
         )
         progress.end(f"{model}: {metrics.test_accuracy:.2%} right, {metrics.errors} errors")
     progress.close()
-    write_shifts(shifted, test.labels)
+    write_shifts(shifted)
     write_joined(JOINED_PATH, histories)
 
 

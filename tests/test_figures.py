@@ -8,9 +8,8 @@ import torch
 from matplotlib.colors import to_hex
 from scipy.stats import t
 
-from stages.analysis.mistakes import find_mistakes, find_overlaps, read_off
+from stages.analysis.mistakes import find_mistakes, read_off
 from stages.analysis.studies import ask
-from stages.analysis.worked_example import read_example, share_statistics
 from stages.core.dataset import Split
 from stages.core.params import MODELS, Params
 from stages.model.history import Epoch
@@ -19,10 +18,7 @@ from stages.reporting.figures.curves import draw_course
 from stages.reporting.figures.mistakes import draw_errors
 from stages.reporting.figures.studies import draw_answer
 from stages.reporting.figures.style import COLOURS, render_png
-from stages.reporting.figures.worked_example import draw_worked_example
-from stages.reporting.sentences import tell_of_confusions
 from stages.reporting.words import WORDS
-from tests.conftest import ROOT
 from tests.made_up import collect_made_up, score
 
 
@@ -37,18 +33,15 @@ def histories(request: pytest.FixtureRequest) -> dict[str, list[Epoch]]:
     return {m: [epoch(i, x) for i, x in enumerate(of_m, 1)] for m, of_m in losses.items()}
 
 
-@pytest.mark.parametrize("split", ["followed", "train"])
 @pytest.mark.parametrize(("quantity", "best_of"), [("loss", min), ("accuracy", max)])
-def test_curves(
-    split: str, quantity: str, best_of: Callable, histories: dict[str, list[Epoch]]
-) -> None:
-    axes = draw_course(histories, split, quantity).axes[0]
+def test_curves(quantity: str, best_of: Callable, histories: dict[str, list[Epoch]]) -> None:
+    axes = draw_course(histories, quantity).axes[0]
     lines, stars = axes.lines[::2], axes.lines[1::2]
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     for (model, epochs), line, star, label in zip(
         histories.items(), lines, stars, legend, strict=True
     ):
-        values = [getattr(getattr(epoch, split), quantity) for epoch in epochs]
+        values = [getattr(epoch.followed, quantity) for epoch in epochs]
         low, high = axes.get_ylim()
         assert low <= min(values) <= max(values) <= high
         assert list(line.get_xdata()) == [1, 2, 3]
@@ -61,8 +54,7 @@ def test_curves(
         assert label.startswith(f"{model}: best")
         assert f"(epoch {values.index(best) + 1}), last {last}" in label
     title = axes.get_title(loc="left")
-    followed = histories["bn"][0].followed_split
-    assert title.startswith("Training" if split == "train" else followed.title())
+    assert title.startswith(histories["bn"][0].followed_split.title())
 
 
 def test_curves_of_a_perfect_model() -> None:
@@ -71,7 +63,7 @@ def test_curves_of_a_perfect_model() -> None:
     epochs = [Epoch(i, 0.1, one, one, "validation", one) for i, one in enumerate(scores, start=1)]
     histories = dict.fromkeys(MODELS, epochs)
     for quantity in ("loss", "accuracy"):
-        figure = draw_course(histories, "train", quantity)
+        figure = draw_course(histories, quantity)
         render_png(figure, 50)
         axes = figure.axes[0]
         low, high = axes.get_ylim()
@@ -124,15 +116,6 @@ def test_fewer_than_ten_errors_leave_the_rest_blank_and_say_so(test_split: Split
     assert "only 1 in all" in figure.get_suptitle()
 
 
-def test_the_most_frequent_confusion_of_each_is_told() -> None:
-    labels = torch.tensor([4, 9, 4, 0])
-    logits = torch.nn.functional.one_hot(torch.tensor([9, 4, 9, 0]), 10).float()
-    mistakes = {"bn": find_mistakes(read_off(logits, labels)), "gn": []}
-    expected = "Most often bn takes Coat for Ankle boot (2 times)."
-    assert tell_of_confusions(mistakes, WORDS["fashion-mnist"]) == expected
-    assert tell_of_confusions({"gn": []}, WORDS["mnist"]) == ""
-
-
 def test_figures_name_the_classes(test_split: Split) -> None:
     label = int(test_split.labels[7])
     names = WORDS["fashion-mnist"].classes
@@ -144,45 +127,10 @@ def test_figures_name_the_classes(test_split: Split) -> None:
     )
 
 
-@pytest.mark.parametrize(("normalization", "count"), [("batch", 4), ("group", 8), ("layer", 4)])
-def test_worked_example(normalization: str, count: int) -> None:
-    images = read_example(ROOT / "data/worked_example.json")
-    sets = share_statistics(images, normalization)
-    axes = draw_worked_example(images, normalization, sets).axes[0]
-    cells = axes.patches
-    assert len(cells) == images.numel()
-    assert len({to_hex(cell.get_facecolor()) for cell in cells}) == count
-    texts = [text.get_text().replace("\N{MINUS SIGN}", "-") for text in axes.texts]
-    assert sum(text.startswith("mean") for text in texts) == count
-    for one in sets:
-        assert any(f"mean {one.mean:.3g}" in text for text in texts)
-    numbers = sorted(float(text) for text in texts if text.lstrip("-").isdigit())
-    assert numbers == sorted(images.flatten().tolist())
-
-
 def test_same_figure_same_bytes(histories: dict[str, list[Epoch]]) -> None:
     first, second = (render_png(draw_course(histories, "train", "loss"), 72) for _ in range(2))
     assert first == second
     assert b"Software" not in first
-
-
-def test_overlaps_by_hand(test_split: Split) -> None:
-    wrong = {"bn": {1: 2.0, 2: 3.0, 3: 1.0, 9: 4.0}, "gn": {3: 2.0, 2: 1.0}, "ln": {4: 1.0, 3: 1.0}}
-    mistakes = {}
-    for model, margins in wrong.items():
-        digits = {i: ((int(test_split.labels[i]) + 1) % 10, x) for i, x in margins.items()}
-        logits = _logits(test_split, digits)
-        mistakes[model] = find_mistakes(read_off(logits, test_split.labels))
-    found = find_overlaps(mistakes)
-    indices = {models: [one.index for one in common] for models, common in found.items()}
-    assert {models: of_set for models, of_set in indices.items() if of_set} == {
-        ("bn", "gn", "ln"): [3],
-        ("bn", "gn"): [2],
-        ("bn",): [9, 1],  # the most confident first
-        ("ln",): [4],
-    }
-    assert next(iter(found)) == ("bn", "gn", "ln")
-    assert len(found) == 7
 
 
 def test_figure_of_a_study(params: Params) -> None:

@@ -1,23 +1,19 @@
 """Each interval and test, against a published or independently computed value."""
 
-import math
 from itertools import product
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import binom
 
 from stages.analysis.inference import (
     correct_for_number,
     mean_interval,
-    p_of_disagreements,
     p_of_equivalence,
     p_of_mean_difference,
     p_of_sign_flips,
     proportion_interval,
 )
-from stages.analysis.mistakes import calibration_error, read_off
 
 
 def test_clopper_pearson_by_its_definition() -> None:
@@ -32,17 +28,6 @@ def test_clopper_pearson_published() -> None:
     """Newcombe 1998 (Statistics in Medicine 17: 857-872), table I, method 5: 81 of 263."""
     interval = proportion_interval(81, 263)
     assert (round(interval.low, 4), round(interval.high, 4)) == (0.2527, 0.3676)
-
-
-@pytest.mark.parametrize(
-    ("only_first", "only_second"), [(6, 16), (16, 6), (0, 5), (7, 7), (3, 1), (0, 0)]
-)
-def test_mcnemar_by_counting(only_first: int, only_second: int) -> None:
-    """Twice the share of the ways to split the disagreements that are as uneven or more."""
-    total, fewer = only_first + only_second, min(only_first, only_second)
-    as_uneven = sum(math.comb(total, k) for k in range(fewer + 1))
-    expected = min(1, 2 * as_uneven / 2**total)
-    assert p_of_disagreements(only_first, only_second) == pytest.approx(expected)
 
 
 def test_holm_by_hand() -> None:
@@ -99,20 +84,3 @@ def test_equal_differences_show_nothing() -> None:
     for differences in ([0.0, 0.0, 0.0], [0.1, 0.1, 0.1]):
         assert p_of_mean_difference(differences) == 1
         assert mean_interval(differences, num_intervals=1) is None
-
-
-def _logits(confidences: list[float], digits: list[int]) -> torch.Tensor:
-    """Logits of ten digits whose largest probability is as given."""
-    probabilities = torch.empty(len(digits), 10, dtype=torch.float64)
-    for row, (confidence, digit) in enumerate(zip(confidences, digits, strict=True)):
-        probabilities[row] = (1 - confidence) / 9
-        probabilities[row, digit] = confidence
-    return probabilities.log()
-
-
-def test_calibration_error_by_hand() -> None:
-    """Four sure predictions of which one is wrong, and two unsure ones of which one is."""
-    logits = _logits([0.98, 0.98, 0.98, 0.98, 0.55, 0.55], [0, 1, 2, 3, 4, 5])
-    labels = torch.tensor([0, 1, 2, 9, 4, 9])
-    expected = 4 / 6 * abs(0.98 - 0.75) + 2 / 6 * abs(0.55 - 0.5)
-    assert calibration_error(read_off(logits, labels)) == pytest.approx(expected)

@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import mean
 
-import torch
-
 from stages.analysis.inference import (
     LEVEL,
     Interval,
     correct_for_number,
-    matched_interval,
     mean_interval,
-    p_of_disagreements,
     p_of_equivalence,
     p_of_mean_difference,
     p_of_sign_flips,
@@ -52,31 +48,18 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class ImagePair:
-    """Two networks to compare: which of the same N images each gets right, bool [N]."""
-
-    first: str
-    second: str
-    of_first: torch.Tensor
-    of_second: torch.Tensor
-    shift: Shift = CLEAN
-
-
-@dataclass(frozen=True)
 class Comparison:
     """A pair, compared; all its tests are corrected for the number of pairs (Holm)."""
 
     first: str
     second: str
-    accuracies: tuple[float, float]  # of both: means over the seeds, or of the one network
+    accuracies: tuple[float, float]  # of both: means over the seeds
     difference: float  # first minus second
     interval: Interval | None  # of the difference; it holds for all pairs at once
     p_value: float
-    num_seeds: int = 0  # 0: one network of each, compared by images
-    # Over seeds only: of two one-sided tests, and of sign flips if there are enough seeds for them
-    # to show any difference.
-    p_equivalence: float = 1.0
-    p_sign_flips: float | None = None
+    num_seeds: int
+    p_equivalence: float  # of two one-sided tests
+    p_sign_flips: float | None  # None: too few seeds for sign flips to show any difference
     place: str = ""
     of: str = ""
     shift: Shift = CLEAN
@@ -168,28 +151,3 @@ def _compare(
 def _clip(interval: Interval | None) -> Interval | None:
     """Leave out differences above 100 points, which Student's interval may reach but no two can."""
     return interval and Interval(max(interval.low, -1.0), min(interval.high, 1.0))
-
-
-def compare_by_images(pairs: Sequence[ImagePair]) -> list[Comparison]:
-    """Compare one network of each on the same images (McNemar's exact test); one family."""
-    alone = [
-        (int((x.of_first & ~x.of_second).sum()), int((x.of_second & ~x.of_first).sum()))
-        for x in pairs
-    ]
-    p_values = correct_for_number([p_of_disagreements(*counts) for counts in alone])
-    return [
-        Comparison(
-            pair.first,
-            pair.second,
-            accuracies=(_share(pair.of_first), _share(pair.of_second)),
-            difference=(counts[0] - counts[1]) / len(pair.of_first),
-            interval=matched_interval(*counts, len(pair.of_first), len(pairs)),
-            p_value=p_value,
-            shift=pair.shift,
-        )
-        for pair, counts, p_value in zip(pairs, alone, p_values, strict=True)
-    ]
-
-
-def _share(right: torch.Tensor) -> float:
-    return float(right.double().mean())

@@ -1,17 +1,11 @@
-"""The three models on clean test images: compared over seeds if there are several on record."""
+"""The three models on clean test images, compared over the seeds that are on record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
 
-from stages.analysis.comparison import (
-    Comparison,
-    ImagePair,
-    Pair,
-    compare_by_images,
-    compare_by_seeds,
-)
+from stages.analysis.comparison import Comparison, Pair, compare_by_seeds
 from stages.analysis.inputs import Inputs
 from stages.core.params import MODELS
 from stages.records.results import Results
@@ -21,27 +15,25 @@ from stages.records.results import Results
 class Evidence:
     """The accuracies (fractions) of all models, and how they compare.
 
-    Of one run each, only those that learned are compared; over seeds all are, for one bad seed
-    says something of a model, and leaves none out.
+    One run of each settles nothing, and nothing is compared.
     """
 
-    models: list[str]  # that are compared
     seeds: list[int]  # none: there is one run of each
     accuracies: dict[str, list[float]]  # on the test images, in the order of ``seeds``
     gaps: dict[str, list[float]]  # train minus test accuracy, likewise
     by_accuracy: list[Comparison]
-    by_gap: list[Comparison]  # empty if there is one run of each
+    by_gap: list[Comparison]
     others: list[str]  # the models whose run on record has another accuracy than in this main job
 
     @property
     def accuracy(self) -> dict[str, float]:
-        """The mean test accuracy of each model that is compared."""
-        return {model: mean(self.accuracies[model]) for model in self.models}
+        """The mean test accuracy of each model."""
+        return {model: mean(values) for model, values in self.accuracies.items()}
 
     @property
     def gap(self) -> dict[str, float]:
-        """The mean of train minus test accuracy of each model that is compared."""
-        return {model: mean(self.gaps[model]) for model in self.models}
+        """The mean of train minus test accuracy of each model."""
+        return {model: mean(values) for model, values in self.gaps.items()}
 
 
 def find_main_study(studies: Mapping[str, Results | None]) -> Results | None:
@@ -50,8 +42,8 @@ def find_main_study(studies: Mapping[str, Results | None]) -> Results | None:
     return next(found, None)
 
 
-def weigh(inputs: Inputs, learned: Sequence[str], seed: int, margin: float) -> Evidence:
-    """Compare the models over the seeds on record, or those that ``learned`` by one run's images.
+def weigh(inputs: Inputs, seed: int, margin: float) -> Evidence:
+    """Compare the models over the seeds on record.
 
     ``seed`` is that of the main job; ``margin`` the fraction within which two count as equal.
     """
@@ -63,11 +55,10 @@ def weigh(inputs: Inputs, learned: Sequence[str], seed: int, margin: float) -> E
     seeds = sorted(set.intersection(*(set(x) for of in (test, train) for x in of.values())))
     if len(seeds) < 2:
         return Evidence(
-            models=list(learned),
             seeds=[],
             accuracies={m: [inputs.metrics[m].test_accuracy] for m in MODELS},
             gaps={m: [inputs.metrics[m].accuracy_gap] for m in MODELS},
-            by_accuracy=compare_one_run(inputs, learned),
+            by_accuracy=[],
             by_gap=[],
             others=[],
         )
@@ -77,7 +68,6 @@ def weigh(inputs: Inputs, learned: Sequence[str], seed: int, margin: float) -> E
         for of in ({m: {one: test[m][one] for one in seeds} for m in MODELS}, gaps)
     )
     return Evidence(
-        models=list(MODELS),
         seeds=seeds,
         accuracies={m: [test[m][one] for one in seeds] for m in MODELS},
         gaps={m: list(gaps[m].values()) for m in MODELS},
@@ -88,12 +78,4 @@ def weigh(inputs: Inputs, learned: Sequence[str], seed: int, margin: float) -> E
             for m in MODELS
             if seed in seeds and abs(test[m][seed] - inputs.metrics[m].test_accuracy) > 1e-6
         ],
-    )
-
-
-def compare_one_run(inputs: Inputs, learned: Sequence[str]) -> list[Comparison]:
-    """Compare the three networks of the main job, image by image."""
-    right = {model: inputs.guesses[model].is_right for model in learned}
-    return compare_by_images(
-        [ImagePair(a, b, right[a], right[b]) for a, b in combinations(right, 2)]
     )

@@ -1,12 +1,9 @@
 """Intervals and tests of the report, from scipy and statsmodels."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
-from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
@@ -27,21 +24,6 @@ def proportion_interval(count: int, total: int) -> Interval:
     return Interval(*map(float, proportion_confint(count, total, LEVEL, method="beta")))
 
 
-def matched_interval(only_first: int, only_second: int, total: int, num_intervals: int) -> Interval:
-    """Return the interval of a difference of two proportions of the same images.
-
-    Of ``total`` images, ``only_first`` are right for the first model alone and ``only_second`` for
-    the second; the difference is first minus second. Wald's interval with half an image added to
-    each kind (Agresti and Min 2005), one of ``num_intervals`` that hold all at once with 95 %
-    (Bonferroni).
-    """
-    first, second, count = only_first + 0.5, only_second + 0.5, total + 2
-    difference = (first - second) / count
-    variance = ((first + second) / count - difference**2) / count
-    reach = float(norm.ppf(1 - LEVEL / num_intervals / 2)) * math.sqrt(variance)
-    return Interval(max(difference - reach, -1.0), min(difference + reach, 1.0))
-
-
 def mean_interval(values: list[float], num_intervals: int) -> Interval | None:
     """Return Student's interval of the mean of two or more ``values``.
 
@@ -51,15 +33,6 @@ def mean_interval(values: list[float], num_intervals: int) -> Interval | None:
     if np.ptp(values) == 0:
         return None
     return Interval(*map(float, DescrStatsW(values).tconfint_mean(LEVEL / num_intervals)))
-
-
-def p_of_disagreements(only_first: int, only_second: int) -> float:
-    """Return the p-value of McNemar's exact test (McNemar 1947).
-
-    Of the images that only one of two models gets right, are ``only_first`` and ``only_second``
-    further from half and half than chance explains?
-    """
-    return float(mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue)
 
 
 def p_of_mean_difference(differences: list[float]) -> float:

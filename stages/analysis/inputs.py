@@ -18,7 +18,7 @@ from stages.evaluation.predictions import predictions_path, read_predictions
 from stages.evaluation.shifts import Case, read_shifts
 from stages.model.checkpoint import Checkpoint, checkpoint_path, read_checkpoint
 from stages.model.history import Epoch
-from stages.records.causes import Distance, Row, read_causes, read_distances
+from stages.records.causes import Row, read_causes
 from stages.records.declaration import read_studies
 from stages.records.gradients import Norm, read_norms
 from stages.records.record import read_rows
@@ -33,16 +33,14 @@ class Inputs:
     histories: dict[str, list[Epoch]]
     metrics: dict[str, Metrics]
     guesses: dict[str, Guesses]  # at the images of ``test``
-    software: dict[str, dict[str, str]]
     checkpoints: dict[str, Checkpoint]
     ensembles: dict[str, Ensemble]
-    shifted: dict[Case, torch.Tensor]  # the digits [N] read in shifted images of ``test``
+    shifted: dict[Case, float]  # the accuracies on shifted test images
     train: Split
     test: Split
     followed_split: str  # that each epoch was scored on: "test" or "validation"
     example: torch.Tensor  # of how they normalize: activations [4, 4, 2, 2]
     interventions: list[Row]  # in the networks of the seeds
-    distances: list[Distance]  # of statistics in them
     gradients: list[Norm]  # before any training
     studies: dict[str, Results | None]  # None: recorded with other parameters than the present
 
@@ -64,17 +62,15 @@ def read_inputs(params: Params) -> Inputs:
     inputs = Inputs(
         histories=read_histories(params.train.epochs, split),
         metrics={model: read_metrics(metrics_path(model)) for model in MODELS},
-        guesses={model: read_off(one.logits, test.labels) for model, one in predictions.items()},
-        software={model: one.software for model, one in predictions.items()},
+        guesses={model: read_off(logits, test.labels) for model, logits in predictions.items()},
         checkpoints=checkpoints,
         ensembles=read_ensembles(params, studies.get("seeds"), checkpoints),
-        shifted=read_shifts(params.shifts, test.labels),
+        shifted=read_shifts(params.shifts),
         train=read_split("train"),
         test=test,
         followed_split=split,
         example=read_example(),
         interventions=read_causes(),
-        distances=read_distances(),
         gradients=read_norms(),
         studies=studies,
     )

@@ -5,17 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
 
-import torch
-
-from stages.analysis.comparison import (
-    Comparison,
-    ImagePair,
-    Pair,
-    Shift,
-    Verdict,
-    compare_by_images,
-    compare_by_seeds,
-)
+from stages.analysis.comparison import Comparison, Pair, Shift, Verdict, compare_by_seeds
 from stages.core.params import Params, ShiftParams
 from stages.evaluation.shifts import CLEAN, Case, list_cases
 from stages.records.results import Cell
@@ -34,7 +24,7 @@ class Shifts:
     params: ShiftParams
     accuracy: dict[Case, float]  # the mean, where there are several seeds
     by_seed: dict[Case, list[float]]  # what that is the mean of; none for one network
-    num_seeds: int  # 1: one network of each model, compared image by image
+    num_seeds: int  # 1: one network of each model, of which nothing is compared
     comparisons: list[Comparison]  # at all shifts and severities, corrected as one family
 
     @property
@@ -62,11 +52,10 @@ class Shifts:
         for case, share in self.accuracy.items():
             if case.batch_size is not None:
                 found.setdefault((case.shift, case.severity), {})[case.batch_size] = share
-        has_bn = any(x.first == BATCH for x in self.comparisons)
         return {
             shift: dict(sorted(of_shift.items()))
             for shift, of_shift in found.items()
-            if has_bn and len(of_shift) > 1
+            if len(of_shift) > 1
         }
 
 
@@ -81,25 +70,6 @@ def kind_of(one: Shift) -> Kind:
     """Return the kind of a shift and severity."""
     shift, severity = one
     return shift, severity < NEUTRAL.get(shift, 0)
-
-
-def compare_by_shift(
-    params: ShiftParams,
-    predicted: Mapping[Case, torch.Tensor],
-    labels: torch.Tensor,
-    models: Sequence[str],
-) -> Shifts:
-    """Compare one network of each of ``models``.
-
-    By the digits [N] ``predicted`` for N images of these ``labels``.
-    """
-    right = {case: digits == labels for case, digits in predicted.items()}
-    pairs = [
-        ImagePair(a.reading, b.reading, right[a], right[b], (a.shift, a.severity))
-        for a, b in _list_pairs(list(right), models)
-    ]
-    accuracy = {case: float(of_case.double().mean()) for case, of_case in right.items()}
-    return Shifts(params, accuracy, {}, 1, compare_by_images(pairs))
 
 
 def compare_seeds_by_shift(

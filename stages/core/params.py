@@ -258,13 +258,21 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
         ParamsError: the file cannot be read, is not YAML, or a key is unknown, missing, of the
             wrong type or out of range.
     """
+    return validate(Params, read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> Any:  # noqa: ANN401
+    """Parse the YAML file ``path``.
+
+    Raises:
+        ParamsError: it cannot be read, or is not YAML.
+    """
     try:
-        content = load_yaml(path.read_bytes())
+        return load_yaml(path.read_bytes())
     except OSError as error:
         raise ParamsError(f"{path} cannot be read ({error.strerror}); restore it") from None
     except ValueError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
-    return validate(Params, content, str(path))
 
 
 def validate(kind: type[S], content: Any, source: str) -> S:  # noqa: ANN401

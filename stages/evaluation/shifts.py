@@ -6,7 +6,7 @@ statistics of each image alone.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,7 +18,6 @@ from torch import nn
 
 from stages.core.dataset import Pixels, Split
 from stages.core.errors import PipelineError
-from stages.core.files import check_tensor, read_tensors, write_tensors
 from stages.core.params import MODELS, ShiftParams
 from stages.evaluation.checking import Fraction, read_table
 from stages.evaluation.interventions import with_batch_statistics
@@ -27,8 +26,8 @@ from stages.model.history import write_rows
 from stages.model.scoring import compute_logits
 
 SHIFTS_PATH = Path("reports/shifts.csv")
-SHIFTED_PREDICTIONS_PATH = Path("reports/predictions/shifts.safetensors")
 CLEAN = "none", 0.0  # shift and severity
+_CPU = torch.device("cpu")
 WHAT, REMEDY = "a table of shifts", "run `dvc repro evaluate`"
 
 
@@ -65,31 +64,15 @@ class SeededRow(Row):
 
 
 def score_shifts(
-    network: nn.Module, model: str, split: Split, pixels: Pixels, params: ShiftParams
-) -> list[Row]:
-    """Score ``network``, a ``model`` (bn, gn or ln) on the CPU, on all shifts of ``split``."""
-    predicted = predict_shifts(network, model, split, pixels, params, torch.device("cpu"))
-    return to_rows(predicted, split.labels)
-
-
-def to_rows(predicted: Mapping[Case, torch.Tensor], labels: torch.Tensor) -> list[Row]:
-    """Return the accuracy of each case, given its ``predicted`` digits [N]."""
-    return [
-        Row(**vars(case), accuracy=round(float((digits == labels).double().mean()), 6))
-        for case, digits in predicted.items()
-    ]
-
-
-def predict_shifts(
     network: nn.Module,
     model: str,
     split: Split,
     pixels: Pixels,
     params: ShiftParams,
-    device: torch.device,
+    device: torch.device = _CPU,
     workers: int = 1,
-) -> dict[Case, torch.Tensor]:
-    """Return the digits, uint8 [N], that ``network`` reads in the N shifted images of ``split``.
+) -> list[Row]:
+    """Score ``network``, a ``model`` (bn, gn or ln), on all shifts of ``split``.
 
     ``workers`` shifts are scored at once; their number changes no result.
     """
@@ -99,19 +82,19 @@ def predict_shifts(
     for size in {case.batch_size for case in cases if case.batch_size is not None}:
         networks[size] = with_batch_statistics(plain, size)
 
-    def read(shifted: Split, size: int | None) -> torch.Tensor:
+    def read(shifted: Split, case: Case) -> Row:
+        size = case.batch_size
         at_once = 100 if size is None else size * max(1, 100 // size)
         logits = compute_logits(networks[size], shifted, pixels, device, at_once)
-        return logits.argmax(dim=1).to(torch.uint8).cpu()
+        is_right = logits.argmax(dim=1).cpu() == shifted.labels
+        return Row(**vars(case), accuracy=round(float(is_right.double().mean()), 6))
 
-    def predict(one: tuple[str, float]) -> dict[Case, torch.Tensor]:
+    def read_all(one: tuple[str, float]) -> list[Row]:
         shifted = Split(split.name, shift_images(split.images, *one), split.labels)
-        own = (case for case in cases if (case.shift, case.severity) == one)
-        return {case: read(shifted, case.batch_size) for case in own}
+        return [read(shifted, case) for case in cases if (case.shift, case.severity) == one]
 
     with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(predict, list_sets(params)))
-    return {case: digits for part in parts for case, digits in part.items()}
+        return [row for rows in pool.map(read_all, list_sets(params)) for row in rows]
 
 
 def list_cases(model: str, params: ShiftParams) -> list[Case]:
@@ -152,30 +135,18 @@ def _laid_out(network: nn.Module) -> nn.Module:
     return network
 
 
-def write_shifts(predicted: Mapping[Case, torch.Tensor], labels: torch.Tensor) -> None:
-    """Write the accuracy of each case as a row of a CSV file, its digits as a row of a tensor."""
-    write_rows(SHIFTS_PATH, [asdict(row) for row in to_rows(predicted, labels)])
-    digits = torch.stack(list(predicted.values()))
-    write_tensors(SHIFTED_PREDICTIONS_PATH, {"digits": digits}, {})
+def write_shifts(rows: Iterable[Row]) -> None:
+    """Write ``rows`` as a CSV file."""
+    write_rows(SHIFTS_PATH, [asdict(row) for row in rows])
 
 
-def read_shifts(params: ShiftParams, labels: torch.Tensor) -> dict[Case, torch.Tensor]:
-    """Read what ``write_shifts`` wrote of N images of these ``labels``: the digits [N] by case.
+def read_shifts(params: ShiftParams) -> dict[Case, float]:
+    """Read the accuracies that ``write_shifts`` wrote.
 
     Raises:
-        PipelineError: a file is missing or damaged, contradicts the other, or belongs to
-            other ``params``.
+        PipelineError: the file is missing or damaged, or belongs to other ``params``.
     """
     rows = read_table(TypeAdapter(list[Row]), SHIFTS_PATH, WHAT, REMEDY)
-    cases = [case for model in MODELS for case in list_cases(model, params)]
-    if [row.case for row in rows] != cases:
+    if [row.case for row in rows] != [x for model in MODELS for x in list_cases(model, params)]:
         raise PipelineError(f"{SHIFTS_PATH} is not of the shifts in params.yaml; {REMEDY}")
-    tensors, _ = read_tensors(SHIFTED_PREDICTIONS_PATH, REMEDY)
-    shape = len(rows), len(labels)
-    digits = check_tensor(SHIFTED_PREDICTIONS_PATH, tensors, "digits", torch.uint8, shape, REMEDY)
-    predicted = dict(zip(cases, digits, strict=True))
-    if to_rows(predicted, labels) != rows:
-        raise PipelineError(
-            f"{SHIFTS_PATH} states other accuracies than {SHIFTED_PREDICTIONS_PATH} gives; {REMEDY}"
-        )
-    return predicted
+    return {row.case: row.accuracy for row in rows}

@@ -51,6 +51,8 @@ def read_checkpoint(path: Path, recipe: Recipe) -> Checkpoint:
     remedy = f"run `dvc repro --force --single-item train-{recipe.model}`"
     tensors, metadata = read_tensors(path, remedy)
     software, pixels = metadata.pop("software", {}), metadata.pop("pixels", None)
+    if not isinstance(software, dict) or not all(isinstance(x, str) for x in software.values()):
+        raise PipelineError(f"{path} does not say what software trained it; {remedy}")
     wanted, found = flatten(recipe.describe()), flatten(metadata)
     for key in wanted | found:
         if wanted.get(key) != found.get(key):

@@ -69,14 +69,9 @@ def read_history(path: Path, model: str) -> list[Epoch]:
         raise PipelineError(
             f"{path} is not the history of a training ({error!r}); {remedy}"
         ) from None
-    check_numbers(path, epochs, remedy)
-    return epochs
-
-
-def check_numbers(path: Path, epochs: list[Epoch], remedy: str) -> None:
-    """Refuse ``epochs`` whose numbers do not count up from 1."""
     if [epoch.number for epoch in epochs] != list(range(1, len(epochs) + 1)):
         raise PipelineError(f"{path} has gaps in its epochs; {remedy}")
+    return epochs
 
 
 def parse_epoch(row: Mapping[str, str], split: str) -> Epoch:

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages.core.errors import ParamsError
-from stages.core.params import validate
-from stages.core.yaml12 import load_yaml
+from stages.core.params import read_yaml, validate
 
 STUDIES_PATH = Path("studies.yaml")
 RECORDS = Path("reports/studies")
@@ -188,13 +187,7 @@ def read_studies(path: Path = STUDIES_PATH) -> dict[str, Study]:
     Raises:
         ParamsError: the file cannot be read, or a study is not declared correctly.
     """
-    try:
-        content = load_yaml(path.read_bytes())
-    except OSError as error:
-        raise ParamsError(f"{path} cannot be read ({error.strerror}); restore it") from None
-    except ValueError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from None
-    file = validate(_File, content, str(path))
+    file = validate(_File, read_yaml(path), str(path))
     return {
         name: _read_study(name, declared, file, path) for name, declared in file.studies.items()
     }

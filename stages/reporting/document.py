@@ -21,7 +21,6 @@ from stages.reporting import sentences, tables, why
 from stages.reporting.draw import describe_drawing
 from stages.reporting.figures.gallery import Picture
 from stages.reporting.figures.style import COLOURS, NAMES, render_svg
-from stages.reporting.figures.worked_example import FILLS
 from stages.reporting.formats import capitalized, counted, format_share
 from stages.reporting.provenance import describe_report, join_software, read_pins
 from stages.reporting.words import WORDS, define_shifts
@@ -86,10 +85,9 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         # One image at a time is instance normalization: see learns_nothing in model/network.py.
         "pool_reads_shifts": params.network.placement == "after" and not params.network.skip,
         "shown": SHOWN,
-        "fills": FILLS,
         "drawing": describe_drawing(inputs, findings.shifts, words) if is_page else None,
         "parameters": flatten(params.model_dump()),
-        "trained_with": join_software(inputs.software),
+        "trained_with": join_software([one.software for one in inputs.checkpoints.values()]),
         "packages": describe_report(),
         "pins": read_pins(),
     }

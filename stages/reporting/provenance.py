@@ -1,5 +1,6 @@
 """Where the report comes from: the hashes in dvc.lock, and the versions that drew it."""
 
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def read_pins(path: Path = Path("dvc.lock")) -> dict[str, str]:
         raise PipelineError(f"{path} is not a lock file of DVC's ({error!r}); {remedy}") from None
 
 
-def join_software(software: dict[str, dict[str, str]]) -> dict[str, str]:
+def join_software(software: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Return what trained the models; where they differ, in the order of the models."""
-    names = dict.fromkeys(name for of_model in software.values() for name in of_model)
-    found = {name: [of_model.get(name, "?") for of_model in software.values()] for name in names}
+    names = dict.fromkeys(name for of_model in software for name in of_model)
+    found = {name: [of_model.get(name, "?") for of_model in software] for name in names}
     return {name: ", ".join(dict.fromkeys(values)) for name, values in found.items()}

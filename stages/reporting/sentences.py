@@ -1,8 +1,7 @@
 """What the report says of what was judged: values in, sentences out."""
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from stages.analysis.advice import choose
 from stages.analysis.comparison import Comparison, Verdict, can_flips_show
@@ -10,7 +9,6 @@ from stages.analysis.evidence import Evidence
 from stages.analysis.failures import LOSS_OF_GUESSING, Failure
 from stages.analysis.findings import Findings
 from stages.analysis.gradients import THEORY, Growth
-from stages.analysis.mistakes import Mistake
 from stages.analysis.shifts import Shifts, find_enough
 from stages.analysis.studies import Question
 from stages.core.params import MODELS, Params
@@ -20,7 +18,6 @@ from stages.reporting.figures.style import NAMES
 from stages.reporting.formats import (
     capitalized,
     count_digits,
-    counted,
     format_interval,
     format_margin,
     format_p,
@@ -29,7 +26,7 @@ from stages.reporting.formats import (
     format_support,
     listed,
 )
-from stages.reporting.words import Words, call, name_pair, name_places, name_shift, name_where
+from stages.reporting.words import call, name_pair, name_places, name_shift, name_where
 
 
 def tell(x: Comparison) -> str:
@@ -72,8 +69,7 @@ def answer(found: Findings, margin: float) -> str:
     told = [f"{model} did not learn: {tell_failure(why)}." for model, why in found.failures.items()]
     if told and not found.evidence.seeds:
         told.append("Nothing is claimed about the normalization of a model like that.")
-    if len(found.evidence.models) >= 2:
-        told.append(_recommend(found.evidence, margin, len(found.inputs.test)))
+    told.append(_recommend(found.evidence, margin, len(found.inputs.test)))
     return " ".join(told)
 
 
@@ -90,15 +86,18 @@ def tell_failure(why: Failure) -> str:
 
 
 def _recommend(evidence: Evidence, margin: float, num_images: int) -> str:
-    pairs, best = evidence.by_accuracy, choose(evidence.by_accuracy).best or evidence.models
-    use = "any of the three" if len(best) == len(MODELS) else listed(best, "or")
-    basis, caution = f"Over {len(evidence.seeds)} seeds each", ""
-    if not evidence.seeds:
-        basis = f"On the same {num_images:,} test images, one run each"
-        caution = " That compares these networks; comparing normalizations takes several seeds."
     shares = [f"{NAMES[m]} ({m}) reads {format_share(x)}" for m, x in evidence.accuracy.items()]
+    if not evidence.seeds:
+        return (
+            f"On the same {num_images:,} test images, one run each, {', '.join(shares)}. That "
+            "compares three networks; comparing normalizations takes several seeds: `make seeds` "
+            "trains five."
+        )
+    pairs, best = evidence.by_accuracy, choose(evidence.by_accuracy).best or list(MODELS)
+    use = "any of the three" if len(best) == len(MODELS) else listed(best, "or")
+    basis = f"Over {len(evidence.seeds)} seeds each"
     parts = [f"{basis}, {', '.join(shares)}", *(tell_briefly(x) for x in pairs if _differ(x))]
-    if len(best) < len(evidence.models):
+    if len(best) < len(MODELS):
         both = [x for x in pairs if {x.first, x.second} <= set(best)]
         parts += [f"{name_pair(x)}: {tell_verdict(x, margin)}" for x in both]
     else:
@@ -109,7 +108,7 @@ def _recommend(evidence: Evidence, margin: float, num_images: int) -> str:
             images = math.ceil(num_images * max(ends))
             apart += f": with 95 % confidence, at most {images:,} of {num_images:,} images apart"
         parts.append(f"they are {apart}")
-    return f"Use {use}. {'; '.join(parts)}.{caution}"
+    return f"Use {use}. {'; '.join(parts)}."
 
 
 def _differ(x: Comparison) -> bool:
@@ -138,10 +137,9 @@ def _judge_extreme(
 ) -> tuple[str, str, str]:
     """Judge that ``model`` stands apart from all others."""
     of_model = [x for x in comparisons if model in (x.first, x.second)]
-    is_supported = of_model and all(x.verdict == Verdict.DIFFER for x in of_model)
+    is_supported = all(x.verdict == Verdict.DIFFER for x in of_model)
     verdicts = [f"{name_pair(x)}: {tell_verdict(x, margin)}" for x in of_model]
-    why = "; ".join(verdicts) or "one run of each model cannot tell; several seeds can"
-    return statement, "supported" if is_supported else "not supported", why
+    return statement, "supported" if is_supported else "not supported", "; ".join(verdicts)
 
 
 def tell_of_seeds(evidence: Evidence, params: Params) -> str:
@@ -163,7 +161,7 @@ def tell_of_seeds(evidence: Evidence, params: Params) -> str:
 
 def tell_of_flips(comparisons: Sequence[Comparison]) -> str:
     """Say whether the exact test and Student's agree; "" if there are no comparisons over seeds."""
-    compared = [x for x in comparisons if x.num_seeds and not x.both_diverged]
+    compared = [x for x in comparisons if not x.both_diverged]
     if not compared:
         return ""
     num_seeds, total = max(x.num_seeds for x in compared), len(compared)
@@ -228,16 +226,6 @@ def tell_of_sizes(shifts: Shifts) -> str:
         near = f"from {find_enough(by_size)} on, within a point of what {max(by_size)} give"
         told.append(f"{images} bn-batch gets {shares} images at a time: {near}.")
     return " ".join(told)
-
-
-def tell_of_confusions(mistakes: Mapping[str, list[Mistake]], words: Words) -> str:
-    """Say which class each model takes most often for which other; "" if none is wrong."""
-    told = []
-    for model, of_model in mistakes.items():
-        counts = Counter((words.classes[x.true], words.classes[x.predicted]) for x in of_model)
-        for (true, predicted), count in counts.most_common(1):
-            told.append(f"{model} takes {true} for {predicted} ({counted(count, 'time')})")
-    return f"Most often {', '.join(told)}." if told else ""
 
 
 def tell_of_growth(found: Sequence[Growth]) -> str:

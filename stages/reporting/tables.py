@@ -5,12 +5,13 @@ from statistics import mean, stdev
 
 from stages.analysis.advice import Advice
 from stages.analysis.findings import Findings
+from stages.analysis.inference import proportion_interval
 from stages.analysis.shifts import BATCH
 from stages.analysis.studies import Question, ShiftedStudy
 from stages.core.params import MODELS
 from stages.evaluation.shifts import list_sets
 from stages.records.summary import axis_of, list_seeds, show
-from stages.reporting.formats import counted, format_points, format_share, listed
+from stages.reporting.formats import format_points, format_share, listed
 from stages.reporting.sentences import equal_within, tell_briefly
 from stages.reporting.words import READINGS, call, name_kind, name_shift
 
@@ -19,22 +20,19 @@ Table = tuple[list[str], list[list[str]]]
 
 def tabulate_results(found: Findings) -> Table:
     """Return the metrics of each model's one run."""
-    columns = ["model", "test accuracy", "95 % interval", "errors", "test loss", "train accuracy"]
-    rows = []
+    header = ["model", "test accuracy", "95 % interval", "errors", "test loss", "train accuracy"]
+    rows, total = [], len(found.inputs.test)
     for model in MODELS:
-        x, standing = found.inputs.metrics[model], found.standings[model]
-        ends = standing.interval.low, standing.interval.high
-        reached = standing.epochs_to_99
+        x = found.inputs.metrics[model]
+        ends = vars(proportion_interval(total - x.errors, total)).values()
         rows.append(
             [
                 *(model, format_share(x.test_accuracy), " to ".join(map(format_share, ends))),
                 *(str(x.errors), f"{x.test_loss:.4f}", format_share(x.train_accuracy)),
                 *(format_points(x.accuracy_gap), str(x.parameters)),
-                counted(reached, "epoch") if reached else "never",
-                format_share(standing.calibration_error),
             ]
         )
-    return [*columns, "gap", "parameters", "99 % after", "calibration error"], rows
+    return [*header, "gap", "parameters"], rows
 
 
 def tabulate_seeds(found: Findings) -> Table:

@@ -10,6 +10,7 @@ from stages.analysis.comparison import Comparison, Verdict
 from stages.analysis.findings import Findings
 from stages.analysis.shifts import kind_of
 from stages.core.params import MODELS
+from stages.evaluation.shifts import CLEAN
 from stages.reporting.formats import listed
 from stages.reporting.why import describe
 from stages.reporting.words import name_kind, name_where
@@ -32,7 +33,8 @@ def list_verdicts(found: Findings) -> dict[str, str]:
         elif failed := [model for model in pair if model in found.failures]:
             verdict = f"{listed(failed)} did not learn"
         verdicts[f"clean_{'_'.join(pair)}"] = verdict
-    kinds = dict.fromkeys(kind_of(x.shift) for x in found.shifts.comparisons)
+    sets = {(x.shift, x.severity): None for x in found.shifts.accuracy}
+    kinds = dict.fromkeys(kind_of(x) for x in sets if x != CLEAN)
     verdicts |= {name_kind(kind).replace(" ", "_"): _OPEN for kind in kinds}
     for row in found.advice:
         if row.situation.finding:
@@ -71,7 +73,7 @@ def render_comparisons(found: Findings) -> str:
         shown = ["" if n is None else f"{n:.6g}" for n in numbers]
         verdict = "both diverged" if x.both_diverged else x.verdict
         names = finding, name_where(x) or x.place, x.first, x.second
-        writer.writerow((*names, *shown, verdict, x.num_seeds or 1))
+        writer.writerow((*names, *shown, verdict, x.num_seeds))
     return text.getvalue()
 
 
