@@ -209,7 +209,6 @@ def test_a_training_that_diverged_counts_as_guessing_everywhere(params: Params) 
     study = collect_made_up(params, result, shifted)
     found = _weigh(params, study)
     assert (found.seeds, found.accuracies["gn"]) == ([0, 1, 2], [0.98, CHANCE, 0.9798])
-    assert found.models == list(MODELS)
     study = collect_made_up(params, result, shifted, set={"train.epochs": 20}, shifts=True)
     (one,) = compare_studies({"x": study}, params).shifted
     assert one.shifts.num_seeds == 3

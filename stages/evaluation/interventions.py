@@ -17,14 +17,13 @@ from torch import nn
 
 from stages.core.dataset import Pixels, to_floats
 
-MANY = 100  # images whose statistics batch normalization takes together, unless told otherwise
+# Where statistics are from: fixed, of one image, or of as many as batch normalization takes
+# together, unless told otherwise. Any other number of images will do.
+FIXED, IMAGE, MANY = 0, 1, 100
 _EPS = 1e-5  # added to variances, as torch's layers do
 NUM_IMAGES = 10_000  # that fixed statistics are measured on; Wu and Johnson need 1,000 to 10,000
 
 Moments = tuple[torch.Tensor, torch.Tensor]  # means and (biased) variances
-
-
-FIXED, IMAGE = 0, 1  # where statistics are from: fixed, or of so many images at a time
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,11 @@ def tell_briefly(x: Comparison) -> str:
     return f"{_tell_both(x)} ({format_interval(x) or format_p(x.p_value)})"
 
 
-def _tell_both(x: Comparison) -> str:
+def _tell_both(x: Comparison, least_digits: int = 1) -> str:
     digits = count_digits(x)
     of = dict(zip((x.first, x.second), x.accuracies, strict=True))
-    both = ", ".join(f"{call(name)} {format_share(of[name], max(digits, 1))}" for name in x.order)
+    shown = max(digits, least_digits)
+    both = ", ".join(f"{call(name)} {format_share(of[name], shown)}" for name in x.order)
     return f"{both}, {format_points(x.size, digits)} apart"
 
 
@@ -200,11 +201,8 @@ def list_exceptions(found: Findings) -> list[str]:
 
 
 def _tell_case(x: Comparison) -> str:
-    digits = count_digits(x)
-    of = dict(zip((x.first, x.second), x.accuracies, strict=True))
-    shares = ", ".join(f"{call(name)} {format_share(of[name], digits)}" for name in x.order)
     where = f"with {name_shift(x.shift)}: " if x.shift != CLEAN else ""
-    return f"{where}{shares}, {format_points(x.size, digits)} apart ({format_interval(x)})"
+    return f"{where}{_tell_both(x, least_digits=0)} ({format_interval(x)})"
 
 
 def tell_of_statistics(shifts: Shifts) -> str:

@@ -49,7 +49,7 @@ def _draw_set(axes: Axes, images: torch.Tensor, cells: torch.Tensor, fill: str) 
     left, right = min(x for x, _ in corners), max(x for x, _ in corners) + 1
     is_narrow = right - left <= images.shape[3]
     separator = "\n" if is_narrow else ", "
-    variance, mean = torch.var_mean(images[cells], correction=0)
+    mean, variance = float(images[cells].mean()), float(images[cells].var(correction=0))
     text = _with_minus(f"mean {mean:.3g}{separator}var. {variance:.3g}")
     bottom = max(y for _, y in corners) + 1
     size = 8 if is_narrow else 9
