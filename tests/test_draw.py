@@ -229,7 +229,7 @@ def test_any_recipe_computes_what_pytorch_does(
         """([networks, images]) => {
             const grey = Float32Array.from(bytes(images), (value) => value / 255);
             const [one] = readModels(JSON.stringify({ any: networks }));
-            return [...forward(one.take(0), grey).logits];
+            return [...forward(one.take(0), grey)];
         }""",
         [describe_networks(Ensemble({5: network}, 5, pixels), test_split), _encoded(images)],
     )

@@ -230,7 +230,7 @@ function showSettings(settings, isEmpty) {
 function take({ number, isLast, model, probabilities, ...more }) {
   if (number !== job.number) return;
   const all = Object.values(answers);
-  Object.assign(answers[model], more); // what the typical network reads unchanged, or what it gets right
+  Object.assign(answers[model], more); // what the typical one reads, or how many it gets right
   if (probabilities) answers[model].asked.push(probabilities);
   const areFirst = "usual" in more && all.every((one) => one.asked.length);
   if (areFirst && !isTold) truth.value = all.map((one) => one.usual).sort()[1]; // what two read
