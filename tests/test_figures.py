@@ -128,7 +128,7 @@ def test_figures_name_the_classes(test_split: Split) -> None:
 
 
 def test_same_figure_same_bytes(histories: dict[str, list[Epoch]]) -> None:
-    first, second = (render_png(draw_course(histories, "train", "loss"), 72) for _ in range(2))
+    first, second = (render_png(draw_course(histories, "loss"), 72) for _ in range(2))
     assert first == second
     assert b"Software" not in first
 
