@@ -1,21 +1,23 @@
 """Made-up studies: what is declared, and rows as if it had been trained."""
 
+import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from stages.core.params import Params
+from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
-from stages.evaluation.shifts import SeededRow
+from stages.evaluation.shifts import SeededRow, list_sets
 from stages.records import causes
-from stages.records.causes import Case
+from stages.records.causes import Case, Distance, Shift, list_compared
 from stages.records.declaration import Study
 from stages.records.plan import Planned, list_trainings
 from stages.records.record import Row
 from stages.records.results import Results, collect
 
 LAYERS = list(range(1, 7))
+BEST = 0.5  # of the numbers of images that fixed statistics may count as
 DIVERGED = {"outcome": "diverged at epoch 1, step 2"}
 
 
@@ -57,8 +59,11 @@ def accuracy_of(case: Case, seed: int) -> float:
     """Made up: shifts cost bn 60 points, of which each fresh moment of a layer brings 5 back."""
     draws = np.random.default_rng([seed, zlib.crc32(repr(case).encode())])
     fresh = len(case.means.split()) + len(case.variances.split())
-    if case.model == "bn":
-        lost = (case.shift != "none") * (0.6 - 0.05 * fresh) - 0.02 * bool(case.change)
+    if case.split == "train":
+        lost = 0.01 * abs(math.log2(case.prior / BEST))
+    elif case.model == "bn":
+        few = 0.4 / case.images if case.prior else 0
+        lost = (case.shift != "none") * (0.6 - 0.05 * fresh + few) - 0.02 * bool(case.change)
     else:
         lost = 0.03 * (12 - fresh) - 0.1 * bool(case.change)
     return round(min(0.9 - lost - 0.01 * seed + 0.002 * draws.normal(), 1), 6)
@@ -74,3 +79,14 @@ def row_of(case: Case, seed: int, params: Params) -> causes.Row:
         answer=1,
         answered=1,
     )
+
+
+def distances_of(params: Params, seed: int, loss: Callable[[Shift], float]) -> Iterator[Distance]:
+    """Yield distances that grow with the accuracy lost before layer 1, and shrink before others."""
+    for model in MODELS:
+        recipe = Recipe.of(model, params).digest
+        for case in list_compared(model, 6, list_sets(params.shifts)):
+            shift = case.shift, case.severity
+            for layer in LAYERS:
+                of_mean = abs(loss(shift) - (layer > 1))
+                yield Distance(model, seed, recipe, *shift, case.means, layer, of_mean, 0.0)

@@ -1,6 +1,7 @@
 """Interventions on record: what is tried, what is computed once, and what the numbers show."""
 
 import contextlib
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,32 +13,39 @@ from matplotlib.colors import to_hex
 from scipy.stats import bootstrap, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
-from stages.analysis.causes import Causes, find_causes
+from stages.analysis.causes import Causes, choose_prior, find_causes
 from stages.core.errors import PipelineError
 from stages.core.params import MODELS, Params, load_params
 from stages.core.recipe import Recipe
 from stages.evaluation.shifts import Case as ShiftCase
-from stages.evaluation.shifts import score_shifts
+from stages.evaluation.shifts import list_sets, score_shifts
 from stages.model.network import network_for
 from stages.preparation.splitting import prepare
 from stages.records.causes import (
     CONTRAST,
+    DISTANCES_PATH,
     NOISE,
     PATH,
+    PRIORS,
     SHIFTS,
+    Distance,
     Row,
     case_of,
     list_cases,
+    list_choice,
+    list_compared,
     read_causes,
-    write_causes,
+    read_distances,
+    write_table,
 )
 from stages.records.declaration import read_studies
 from stages.records.networks import add_networks
+from stages.records.results import Cell
 from stages.reporting.figures.causes import draw_causes
 from stages.reporting.figures.style import COLOURS
-from stages.studies.causes import Job, intervene
+from stages.studies.causes import Job, compare, intervene
 from tests.conftest import PARAMS, ROOT, change, project_of_studies
-from tests.made_up import LAYERS, accuracy_of, row_of
+from tests.made_up import BEST, LAYERS, accuracy_of, distances_of, row_of
 
 SEEDS = range(6)
 
@@ -49,13 +57,38 @@ def params() -> Params:
 
 @pytest.fixture(scope="module")
 def rows(params: Params) -> list[Row]:
-    cases = [case for model in MODELS for case in list_cases(model, LAYERS)]
+    cases = [*list_choice(6), *(x for model in MODELS for x in list_cases(model, 6, BEST))]
     return [row_of(case, seed, params) for case in cases for seed in SEEDS]
 
 
 @pytest.fixture(scope="module")
-def causes(params: Params, rows: list[Row]) -> Causes:
-    found = find_causes(params, rows)
+def distances(params: Params) -> list[Distance]:
+    return [one for seed in SEEDS for one in distances_of(params, seed, _loss)]
+
+
+def _loss(shift: tuple[str, float]) -> float:
+    return zlib.crc32(repr(shift).encode()) / 2**33
+
+
+@pytest.fixture(scope="module")
+def cells(params: Params) -> dict[str, Cell]:
+    return {
+        model: Cell(
+            {},
+            {
+                ShiftCase(model, model, None, *shift): {s: 0.9 - _loss(shift) for s in SEEDS}
+                for shift in list_sets(params.shifts)
+            },
+        )
+        for model in MODELS
+    }
+
+
+@pytest.fixture(scope="module")
+def causes(
+    params: Params, rows: list[Row], distances: list[Distance], cells: dict[str, Cell]
+) -> Causes:
+    found = find_causes(params, rows, distances, cells)
     assert found is not None
     return found
 
@@ -110,16 +143,49 @@ def test_a_change_is_compared_with_the_same_intervention_without_it(causes: Caus
     assert effect.restored.value == pytest.approx(10 / 6, rel=0.1)
 
 
+def test_the_two_by_two_is_of_networks_with_fresh_layers(causes: Causes) -> None:
+    cells = {
+        key: np.mean(causes.accuracies(case))
+        for key, case in causes.two_by_two("bn", CONTRAST).items()
+    }
+    middle = 0.9 - 0.025  # of the seeds
+    assert cells[True, True] == pytest.approx(middle, abs=0.005)
+    assert cells[True, False] == pytest.approx(middle - 0.5, abs=0.005)
+    assert cells[False, True] == pytest.approx(middle - 0.1, abs=0.005)
+    assert cells[False, False] == pytest.approx(middle - 0.6, abs=0.005)
+
+
+def test_the_prior_is_chosen_by_training_images(causes: Causes, rows: list[Row]) -> None:
+    """Whatever the test images say of others."""
+    assert causes.prior == BEST
+    others = [replace(row, prior=1, accuracy=1.0) for row in rows if row.split == "test"]
+    assert choose_prior([*others, *rows]) == BEST
+    assert choose_prior(replace(row, accuracy=0.5) for row in rows) == min(PRIORS)
+
+
+def test_how_many_images_are_enough(causes: Causes) -> None:
+    """n images cost 40 / n points: 64 cost 0.6, 32 cost 1.25."""
+    assert causes.enough(NOISE) == 32  # within a point of 64
+
+
+def test_rank_correlations(causes: Causes) -> None:
+    for rank in causes.ranks:
+        assert rank.mean == pytest.approx(1 if rank.layer == 1 else -1)
+    assert {(rank.model, rank.layer) for rank in causes.ranks} == {
+        (model, layer) for model in MODELS for layer in LAYERS
+    }
+
+
 def test_a_partial_record_counts_only_seeds_that_are_complete(
-    params: Params, rows: list[Row]
+    params: Params, rows: list[Row], distances: list[Distance], cells: dict[str, Cell]
 ) -> None:
-    last = [row for row in rows if row.model == "ln" and row.seed == 3][-1]
-    found = find_causes(params, [row for row in rows if row != last])
+    last = [row for row in rows if row.split == "test" and row.model == "ln" and row.seed == 3][-1]
+    found = find_causes(params, [row for row in rows if row != last], distances, cells)
     assert found is not None
     assert found.seeds == [0, 1, 2, 4, 5]
-    assert find_causes(params, [row for row in rows if row.seed == 0]) is None
-    assert find_causes(params, [replace(row, recipe="rold") for row in rows]) is None
-    assert find_causes(params, []) is None
+    assert find_causes(params, [row for row in rows if row.seed == 0], [], cells) is None
+    assert find_causes(params, [replace(row, recipe="rold") for row in rows], [], cells) is None
+    assert find_causes(params, [], [], cells) is None
 
 
 def test_the_figure_shows_each_network(causes: Causes) -> None:
@@ -137,16 +203,20 @@ def test_the_figure_shows_each_network(causes: Causes) -> None:
     assert all(len(line.get_xdata()) == len(SEEDS) for line in dots)
 
 
-def test_the_record_is_read_as_written(tmp_path: Path, rows: list[Row]) -> None:
-    """In an order of its own."""
+def test_tables_are_read_as_written(
+    tmp_path: Path, rows: list[Row], distances: list[Distance]
+) -> None:
+    """In an order of their own."""
     with contextlib.chdir(tmp_path):
-        assert read_causes() == []
-        write_causes(rows)
+        assert read_causes() == read_distances() == []
+        write_table(PATH, rows)
         content = PATH.read_bytes()
         assert set(read_causes()) == set(rows)
-        write_causes(rows[::-1])
+        write_table(PATH, rows[::-1])
         assert PATH.read_bytes() == content
-        PATH.write_bytes(content.replace(b"bn,contrast,0.1", b"bn,contrast,x", 1))
+        write_table(DISTANCES_PATH, distances)
+        assert set(read_distances()) == set(distances)
+        PATH.write_bytes(content.replace(b"bn,test,contrast,0.1", b"bn,test,contrast,x", 1))
         with pytest.raises(PipelineError, match=r"causes.csv is not .*severity.*; restore it"):
             read_causes()
 
@@ -179,13 +249,24 @@ def test_interventions_agree_with_the_readings_of_evaluate(job: Job, params: Par
     rows = intervene(replace(job, cases=cases))
     assert [row.case for row in rows] == list(cases)
     for row, reading in zip(rows, (("bn", None), ("bn-batch", 100)), strict=True):
-        wanted = accuracies[ShiftCase("bn", *reading, *CONTRAST)]
-        assert row.accuracy == pytest.approx(wanted, abs=2e-4)
+        expected = accuracies[ShiftCase("bn", *reading, *CONTRAST)]
+        assert row.accuracy == pytest.approx(expected, abs=2e-4)
 
 
 @pytest.fixture
 def _in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)  # where the raw files are
+
+
+@pytest.mark.usefixtures("_in_the_project")
+def test_clean_test_images_lie_near_the_clean_training_images(job: Job) -> None:
+    near, far = (case_of("bn", shift, []) for shift in (SHIFTS[0], CONTRAST))
+    found = compare(replace(job, cases=(near, far)))
+    assert [(row.shift, row.layer) for row in found] == [
+        (case.shift, layer) for case in (near, far) for layer in LAYERS
+    ]
+    assert all(row.mean < 0.1 > row.deviation for row in found[:6])
+    assert all(row.deviation > 0.5 for row in found[6:])  # contrast x 0.1 takes most of it
 
 
 STUDY = "studies: {seeds: {question: 'x?', models: [bn], seeds: 1, networks: true}}"
@@ -198,15 +279,23 @@ def test_the_command_computes_only_what_is_missing(tmp_path: Path, job: Job) -> 
         assert "holds no network" in project.run("python", "-m", "stages.studies.causes", status=1)
         key = "bn", 0, Recipe.of("bn", params).digest
         add_networks(read_studies()["seeds"], {key: safetensors.torch.load(job.weights)})
-        rows = [row_of(case, 0, params) for case in list_cases("bn", LAYERS)]
+        rows = [row_of(x, 0, params) for x in (*list_choice(6), *list_cases("bn", 6, BEST))]
         missing = next(row for row in rows if row.case == case_of("bn", NOISE, [3]))
-        write_causes([row for row in rows if row != missing])
+        write_table(PATH, [row for row in rows if row != missing])
+        compared = list_compared("bn", 6, list_sets(params.shifts))
+        distances = [
+            Distance(*key, x.shift, x.severity, x.means, layer, 0.5, 0.5)
+            for x in compared
+            for layer in LAYERS
+        ]
+        write_table(DISTANCES_PATH, [x for x in distances if (x.shift, x.severity) != NOISE])
         project.run("python", "-m", "stages.studies.causes")
         found, kept = set(read_causes()), {row for row in rows if row != missing}
         assert kept < found
         (new,) = found - kept
         assert new.case == missing.case
         assert 0 < new.accuracy < 1
-        before = PATH.read_bytes()
+        assert len(read_distances()) == len(distances)
+        before = PATH.read_bytes(), DISTANCES_PATH.read_bytes()
         assert "0 steps to do" in project.run("python", "-m", "stages.studies.causes")
-        assert before == PATH.read_bytes()
+        assert before == (PATH.read_bytes(), DISTANCES_PATH.read_bytes())

@@ -11,14 +11,17 @@ from torch.optim.swa_utils import update_bn
 
 from stages.core.dataset import Dataset, to_floats
 from stages.evaluation.interventions import (
+    BATCH,
     CHANGES,
     FIXED,
     IMAGE,
-    MANY,
     ExplicitNorm,
+    Source,
     Treatment,
+    distance,
     freeze,
     list_layers,
+    measure,
     of_channels,
     predict,
     take_moments,
@@ -95,14 +98,16 @@ def _by_numpy(layer: ExplicitNorm, x: np.ndarray) -> np.ndarray:
     for i, group in product(range(len(x)), range(layer.groups)):
         channels = slice(group * size, (group + 1) * size)
         taken = []
-        for images, fixed, moment in (
+        for source, fixed, moment in (
             (layer.treatment.mean, mean, np.mean),
             (layer.treatment.variance, variance, np.var),
         ):
             value = fixed[group]
-            if images:
-                start = i // images * images
-                value = moment(x[start : start + images, channels])
+            if source.images:
+                start = i // source.images * source.images
+                fresh = moment(x[start : start + source.images, channels])
+                weights = source.images, source.prior
+                value = np.average([fresh, value], weights=weights)
             taken.append(value)
         output[i, channels] = (x[i, channels] - taken[0]) / np.sqrt(taken[1] + layer.eps)
     scale, shift = (p.detach().numpy()[:, None, None] for p in (layer.weight, layer.bias))
@@ -110,8 +115,16 @@ def _by_numpy(layer: ExplicitNorm, x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("model", GROUPS)
-@pytest.mark.parametrize(("mean", "variance"), [*product([FIXED, IMAGE, 3, MANY], repeat=2)])
-def test_one_layer_by_numpy(model: str, mean: int, variance: int) -> None:
+@pytest.mark.parametrize(
+    ("mean", "variance"),
+    [
+        *product([FIXED, IMAGE, Source(3), BATCH], repeat=2),
+        (Source(3, 5), Source(3, 5)),
+        (Source(1, 16), FIXED),
+        (FIXED, Source(7, 0.5)),
+    ],
+)
+def test_one_layer_by_numpy(model: str, mean: Source, variance: Source) -> None:
     """Of seven images, three at a time leave a last one alone."""
     layer = _layer(model)
     layer.treatment = Treatment(mean, variance)
@@ -147,10 +160,10 @@ def test_changes_of_the_input_by_numpy(model: str, change: str) -> None:
 def test_several_interventions_at_once_are_as_each_alone(name: str, small_dataset: Dataset) -> None:
     """They share what they have in common; of 250 images, 100 or 96 pass at once, then the rest."""
     network = _network(**NETWORKS[name], dataset=small_dataset)
-    written = freeze(network, small_dataset.train.images, small_dataset.pixels, CPU)
+    written = freeze(network, small_dataset.train, small_dataset.pixels, CPU)
     count, images = len(list_layers(written)), small_dataset.train.images[:250]
     as_is = [Treatment(layer.own, layer.own) for layer in list_layers(written)]
-    fresh, fixed, few = (Treatment(x, x) for x in (MANY, FIXED, 32))
+    fresh, fixed, few = (Treatment(x, x) for x in (BATCH, FIXED, Source(32, 4)))
     interventions = [
         tuple(as_is),
         (fixed,) * count,
@@ -174,7 +187,7 @@ def test_several_interventions_at_once_are_as_each_alone(name: str, small_datase
 
 def test_frozen_statistics_of_bn_are_those_of_torch(small_dataset: Dataset) -> None:
     network = _network("batch", small_dataset)
-    frozen = freeze(network, small_dataset.train.images, small_dataset.pixels, CPU)
+    frozen = freeze(network, small_dataset.train, small_dataset.pixels, CPU)
     update_bn(list(_inputs(small_dataset, 300).split(100)), network)
     for layer, own in zip(list_layers(frozen), list_layers(write_out(network)), strict=True):
         torch.testing.assert_close(layer.mean, own.mean)
@@ -186,7 +199,7 @@ def test_frozen_statistics_of_bn_are_those_of_torch(small_dataset: Dataset) -> N
 def test_frozen_statistics_of_groups_by_numpy(name: str, small_dataset: Dataset) -> None:
     """Averages over the images, and moments over all of them: see what enters the second layer."""
     network = _network(**NETWORKS[name], dataset=small_dataset)
-    second = list_layers(freeze(network, small_dataset.train.images, small_dataset.pixels, CPU))[1]
+    second = list_layers(freeze(network, small_dataset.train, small_dataset.pixels, CPU))[1]
     seen: list[torch.Tensor] = []
     network.block2.norm.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
     with torch.no_grad():
@@ -208,3 +221,26 @@ def test_statistics_of_the_batch_are_those_of_training(small_dataset: Dataset) -
         by_batch = with_batch_statistics(network)
         with torch.no_grad():
             torch.testing.assert_close(by_batch(inputs), network.train()(inputs))
+
+
+def test_distance_by_numpy(small_dataset: Dataset) -> None:
+    network = _network("layer", small_dataset)
+    frozen = freeze(network, small_dataset.train, small_dataset.pixels, CPU)
+    shifted = small_dataset.followed.images // 2
+    as_is = tuple(layer.treatment for layer in list_layers(frozen))
+    moments = measure(frozen, as_is, shifted, small_dataset.pixels, CPU)[0]
+    first = nn.Sequential(network.block1.conv, network.block1.relu)
+    with torch.no_grad():
+        clean, other = (
+            first(small_dataset.pixels.standardize(to_floats(x))).double().numpy()
+            for x in (small_dataset.train.images, shifted)
+        )
+    unit = clean.std((0, 2, 3))
+    wanted = [
+        np.sqrt(np.mean(((stat(other, axis=(0, 2, 3)) - stat(clean, axis=(0, 2, 3))) / unit) ** 2))
+        for stat in (np.mean, np.std)
+    ]
+    found = distance(of_channels(moments), list_layers(frozen)[0].reference)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3)
+    same = list_layers(frozen)[0].reference
+    assert distance(same, same) == (0, 0)

@@ -38,7 +38,7 @@ def judge(params: Params, inputs: Inputs) -> Findings:
     cells = {model: main.cells[model][0] for model in MODELS} if main else {}
     over_seeds = compare_seeds_by_shift(params, {"": cells}, list(MODELS)) if cells else {}
     shifts = over_seeds.get("") or Shifts(params.shifts, inputs.shifted, {}, 1, [])
-    causes = find_causes(params, inputs.interventions)
+    causes = find_causes(params, inputs.interventions, inputs.distances, cells) if cells else None
     studies = compare_studies(inputs.studies, params)
     return Findings(
         params=params,

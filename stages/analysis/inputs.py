@@ -18,7 +18,7 @@ from stages.evaluation.predictions import predictions_path, read_predictions
 from stages.evaluation.shifts import Case, read_shifts
 from stages.model.checkpoint import Checkpoint, checkpoint_path, read_checkpoint
 from stages.model.history import Epoch
-from stages.records.causes import Row, read_causes
+from stages.records.causes import Distance, Row, read_causes, read_distances
 from stages.records.declaration import read_studies
 from stages.records.gradients import Norm, read_norms
 from stages.records.record import read_rows
@@ -41,6 +41,7 @@ class Inputs:
     followed_split: str  # that each epoch was scored on: "test" or "validation"
     example: torch.Tensor  # of how they normalize: activations [4, 4, 2, 2]
     interventions: list[Row]  # in the networks of the seeds
+    distances: list[Distance]  # of statistics in them
     gradients: list[Norm]  # before any training
     studies: dict[str, Results | None]  # None: recorded with other parameters than the present
 
@@ -71,6 +72,7 @@ def read_inputs(params: Params) -> Inputs:
         followed_split=split,
         example=read_example(),
         interventions=read_causes(),
+        distances=read_distances(),
         gradients=read_norms(),
         studies=studies,
     )

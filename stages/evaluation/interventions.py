@@ -15,11 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stages.core.dataset import Pixels, to_floats
+from stages.core.dataset import Pixels, Split, to_floats
 
-# Where statistics are from: fixed, of one image, or of as many as batch normalization takes
-# together, unless told otherwise. Any other number of images will do.
-FIXED, IMAGE, MANY = 0, 1, 100
+MANY = 100  # images whose statistics batch normalization takes together, unless told otherwise
 _EPS = 1e-5  # added to variances, as torch's layers do
 NUM_IMAGES = 10_000  # that fixed statistics are measured on; Wu and Johnson need 1,000 to 10,000
 
@@ -27,11 +25,31 @@ Moments = tuple[torch.Tensor, torch.Tensor]  # means and (biased) variances
 
 
 @dataclass(frozen=True)
-class Treatment:
-    """Of how many images a layer takes means and variances, and the change of its input before."""
+class Source:
+    """Where a layer takes its means, or its variances, from.
 
-    mean: int
-    variance: int
+    From ``images`` images at a time, with fixed ones mixed in that count as much as those of
+    ``prior`` images (Schneider et al. 2020, section 3).
+    """
+
+    images: int
+    prior: float = 0
+
+    def mix(self, fresh: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
+        """Return (images x fresh + prior x fixed) / (images + prior)."""
+        share = self.images / (self.images + self.prior)
+        return share * fresh + (1 - share) * fixed
+
+
+FIXED, IMAGE, BATCH = Source(0, 1), Source(1), Source(MANY)
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What a layer normalizes by, and the change of its input before."""
+
+    mean: Source
+    variance: Source
     change: str = ""  # of CHANGES
 
 
@@ -56,7 +74,7 @@ class ExplicitNorm(nn.Module):
         super().__init__()
         self.weight, self.bias, self.eps = layer.weight, layer.bias, layer.eps
         if isinstance(layer, nn.BatchNorm2d):
-            self.trained, self.own, self.groups = MANY, FIXED, layer.num_features
+            self.trained, self.own, self.groups = BATCH, FIXED, layer.num_features
             self.fix(layer.running_mean, layer.running_var)
         else:
             self.trained, self.own, self.groups = IMAGE, IMAGE, layer.num_groups
@@ -74,18 +92,21 @@ class ExplicitNorm(nn.Module):
         if self.treatment.change:
             activations = CHANGES[self.treatment.change](activations, self.reference)
         sources = self.treatment.mean, self.treatment.variance
-        if sources[0] == sources[1] != FIXED and self.groups == len(self.bias):
+        if sources[0] == sources[1] == Source(sources[0].images) and self.groups == len(self.bias):
             parts = [  # by torch's own kernel, so that the digits are those of batch normalization
                 F.batch_norm(part, None, None, self.weight, self.bias, True, eps=self.eps)
-                for part in activations.split(sources[0])
+                for part in activations.split(sources[0].images)
             ]
             return parts[0] if len(parts) == 1 else torch.cat(parts)
-        by_source = {FIXED: (self.mean[None], self.variance[None])}
-        if any(sources):
+        fixed = self.mean[None], self.variance[None]
+        fresh = {0: fixed}
+        if sources != (FIXED, FIXED):
             moments = take_moments(activations)
-            by_source |= {x: combine(moments, self.groups, x) for x in sources if x != FIXED}
+            fresh |= {
+                x.images: combine(moments, self.groups, x.images) for x in sources if x.images
+            }
         mean, variance = (
-            by_source[source][i]
+            source.mix(fresh[source.images][i], fixed[i])
             .repeat_interleave(len(self.bias) // self.groups, dim=1)
             .unflatten(1, (-1, 1, 1))
             for i, source in enumerate(sources)
@@ -180,25 +201,23 @@ def with_batch_statistics(network: nn.Module, images: int = MANY) -> nn.Module:
     """
     network = write_out(network)
     for layer in list_layers(network):
-        if layer.trained == MANY:
-            layer.treatment = Treatment(images, images)
+        if layer.trained == BATCH:
+            layer.treatment = Treatment(Source(images), Source(images))
     return network
 
 
-def freeze(
-    network: nn.Module, images: torch.Tensor, pixels: Pixels, device: torch.device
-) -> nn.Module:
-    """Return a copy written out whose fixed statistics are those of training ``images``.
+def freeze(network: nn.Module, split: Split, pixels: Pixels, device: torch.device) -> nn.Module:
+    """Return a copy written out whose fixed statistics are those of ``split``, training images.
 
-    They are averages over the first 10,000 images, as they are, of what each layer normalizes by in
+    They are averages over its first 10,000 images, as they are, of what each layer normalizes by in
     training. For batch normalization this is PreciseBN (Wu and Johnson 2021, section 3).
     """
     network = write_out(network)
     layers = list_layers(network)
     as_trained = tuple(Treatment(layer.trained, layer.trained) for layer in layers)
-    measured = measure(network, as_trained, images[:NUM_IMAGES], pixels, device)
+    measured = measure(network, as_trained, split.images[:NUM_IMAGES], pixels, device)
     for layer, moments in zip(layers, measured, strict=True):
-        normalized_by = combine(moments, layer.groups, layer.trained)
+        normalized_by = combine(moments, layer.groups, layer.trained.images)
         layer.fix(*(moment.mean(0) for moment in normalized_by))
         layer.reference = of_channels(moments)
         layer.treatment = Treatment(layer.own, layer.own)
@@ -236,6 +255,18 @@ def measure(
     return [(torch.cat([m for m, _ in x]), torch.cat([v for _, v in x])) for x in found.values()]
 
 
+def distance(moments: Moments, reference: Moments) -> tuple[float, float]:
+    """Return how far means and deviations lie from those of ``reference``, in its deviations.
+
+    Both are root mean squares over the channels. The root of the sum of their squares is the
+    normalized Wasserstein distance of Schneider et al. 2020.
+    """
+    mean, deviation = moments[0], (moments[1] + _EPS).sqrt()
+    unit = (reference[1] + _EPS).sqrt()
+    of_means, of_deviations = (mean - reference[0]) / unit, (deviation - unit) / unit
+    return float(of_means.square().mean().sqrt()), float(of_deviations.square().mean().sqrt())
+
+
 @torch.inference_mode()
 def predict(
     network: nn.Module,
@@ -270,7 +301,7 @@ def predict(
 def _count_at_once(intervention: Intervention) -> int:
     """Return how many images pass at once: about 100, and a multiple of those that share theirs."""
     sources = {source for one in intervention for source in (one.mean, one.variance)}
-    together = math.lcm(*(source for source in sources if source != FIXED))
+    together = math.lcm(*(source.images for source in sources if source.images))
     return together * max(1, MANY // together)
 
 

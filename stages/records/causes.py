@@ -1,29 +1,34 @@
 """The record of interventions in kept networks: what is tried, and what it did to the accuracy.
 
-reports/studies/causes.csv has a row for each network, set of images and intervention.
+reports/studies/causes.csv has a row for each network, set of images and intervention;
+causes-distance.csv one for each network, set of images and layer: how far the statistics of the
+channels before that layer lie from those of clean training images.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field, TypeAdapter
 
 from stages.evaluation.checking import Fraction, read_table
-from stages.evaluation.interventions import FIXED, MANY, Intervention, Treatment
+from stages.evaluation.interventions import FIXED, MANY, Intervention, Source, Treatment
 from stages.model.history import write_rows
 from stages.records.declaration import RECORDS
 from stages.records.record import Key
 
-PATH = RECORDS / "causes.csv"
+PATH, DISTANCES_PATH = RECORDS / "causes.csv", RECORDS / "causes-distance.csv"
 
 Model = Annotated[str, Field(pattern="^(bn|gn|ln)$")]
 Shift = tuple[str, float]  # of the images, and its severity
 CLEAN, CONTRAST, BRIGHTNESS = ("none", 0.0), ("contrast", 0.1), ("brightness", 0.6)
 NOISE, BLUR = ("noise", 0.3), ("blur", 2.0)
 SHIFTS: tuple[Shift, ...] = CLEAN, CONTRAST, BRIGHTNESS, NOISE, BLUR
+BLENDED_SHIFTS: tuple[Shift, ...] = CLEAN, CONTRAST, BRIGHTNESS, NOISE
+BLENDED_IMAGES = 1, 2, 4, 8, 16, 32, 64
+PRIORS = 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0  # images; one of these is chosen
 
 
 @dataclass(frozen=True)
@@ -34,22 +39,25 @@ class Case:
     """
 
     model: Model
+    split: str  # test, or train: the images to choose by
     shift: str
     severity: float
     fixed: str  # what is fixed: "running" averages of the training, or those of "clean" images
     means: str  # the layers whose means are fresh, not fixed
     variances: str
     images: int  # fresh statistics are of so many images at a time; 0 where none are fresh
+    prior: float  # the fixed ones, mixed in, count as those of so many images
     change: str  # of the inputs of some layers, one of interventions.CHANGES, or ""
     changed: str  # the inputs of these layers
 
     def treat(self, count: int) -> Intervention:
         """Return what each of the ``count`` layers of a network does."""
         means, variances, changed = map(_read, (self.means, self.variances, self.changed))
+        fresh = Source(self.images, self.prior)
         return tuple(
             Treatment(
-                self.images if layer in means else FIXED,
-                self.images if layer in variances else FIXED,
+                fresh if layer in means else FIXED,
+                fresh if layer in variances else FIXED,
                 self.change if layer in changed else "",
             )
             for layer in range(1, count + 1)
@@ -77,6 +85,31 @@ class Row(Case):
         return (self.model, self.seed, self.recipe), self.case
 
 
+@dataclass(frozen=True)
+class Distance:
+    """A row of causes-distance.csv: the statistics of the channels before one layer.
+
+    ``mean`` and ``deviation`` are how far those of a channel lie from its own on clean training
+    images, in units of its deviation there: the root mean square over the channels. The sum of
+    both squares is that of the normalized Wasserstein distance of Schneider et al. 2020.
+    """
+
+    model: Model
+    seed: int
+    recipe: str
+    shift: str
+    severity: float
+    fresh: str  # the layers that normalize by fresh statistics
+    layer: int
+    mean: float
+    deviation: float
+
+    @property
+    def what(self) -> tuple[Key, str, float, str]:
+        """The network, the images, and the layers that are fresh."""
+        return (self.model, self.seed, self.recipe), self.shift, self.severity, self.fresh
+
+
 def case_of(
     model: str,
     shift: Shift,
@@ -84,9 +117,11 @@ def case_of(
     variances: Sequence[int] | None = None,
     *,
     images: int = 0,
+    prior: float = 0,
     fixed: str = "",
     change: str = "",
     changed: Sequence[int] = (),
+    split: str = "test",
 ) -> Case:
     """Return the case in which these layers are fresh: both moments of ``means`` if alone.
 
@@ -97,20 +132,56 @@ def case_of(
     variances = means if variances is None else variances
     return Case(
         model=model,
+        split=split,
         shift=shift[0],
         severity=shift[1],
         fixed=fixed or stale,
         means=_write(means),
         variances=_write(variances),
         images=(images or usual) if means or variances else 0,
+        prior=float(prior),
         change=change,
         changed=_write(changed),
     )
 
 
-def list_cases(model: str, layers: list[int]) -> list[Case]:
-    """Return all cases of ``model``, whose networks have these normalizations."""
-    return [case for shift in SHIFTS for case in list_on(model, shift, layers)]
+def list_cases(model: str, count: int, prior: float) -> list[Case]:
+    """Return all cases of ``model``, whose networks have ``count`` normalizations.
+
+    ``prior`` is what fixed statistics count as where they are mixed with those of a few images.
+    """
+    layers = list(range(1, count + 1))
+    cases = [case for shift in SHIFTS for case in list_on(model, shift, layers)]
+    if model != "bn":
+        return cases
+    return cases + [
+        case_of(model, shift, layers, images=images, prior=weight)
+        for shift in BLENDED_SHIFTS
+        for images in BLENDED_IMAGES
+        for weight in (0, prior)
+    ]
+
+
+def list_choice(count: int) -> list[Case]:
+    """Return the cases of bn, on training images, by which one of ``PRIORS`` is chosen."""
+    return [
+        case_of("bn", shift, range(1, count + 1), images=images, prior=prior, split="train")
+        for shift in BLENDED_SHIFTS
+        for images in BLENDED_IMAGES[::2]
+        for prior in PRIORS
+    ]
+
+
+def list_compared(model: str, count: int, shifts: Iterable[Shift]) -> list[Case]:
+    """Return the cases in which statistics are compared with those of clean training images.
+
+    As trained on all ``shifts``; on a few also with all layers fixed and with all fresh.
+    """
+    layers = list(range(1, count + 1))
+    as_trained = [] if model == "bn" else layers
+    cases = [case_of(model, shift, as_trained) for shift in shifts]
+    cases += [case_of(model, shift, fresh) for shift in SHIFTS for fresh in ([], layers)]
+    return list(dict.fromkeys(cases))
 
 
 def list_on(model: str, shift: Shift, layers: list[int]) -> list[Case]:
@@ -140,13 +211,25 @@ def read_causes(path: Path = PATH) -> list[Row]:
     Raises:
         PipelineError: it is not such a record.
     """
-    remedy, kind = f"restore it with `git checkout {path}`", TypeAdapter(list[Row])
-    return read_table(kind, path, "a record of interventions", remedy) if path.exists() else []
+    return _read_rows(path, TypeAdapter(list[Row]))
 
 
-def write_causes(rows: Iterable[Row]) -> None:
+def read_distances(path: Path = DISTANCES_PATH) -> list[Distance]:
+    """Read causes-distance.csv, likewise."""
+    return _read_rows(path, TypeAdapter(list[Distance]))
+
+
+R = TypeVar("R", Row, Distance)
+
+
+def write_table(path: Path, rows: Iterable[R]) -> None:
     """Write ``rows`` in an order that does not depend on which was there first."""
-    write_rows(PATH, sorted(map(vars, rows), key=lambda row: tuple(row.values())))
+    write_rows(path, sorted(map(vars, rows), key=lambda row: tuple(row.values())))
+
+
+def _read_rows(path: Path, kind: TypeAdapter[list[R]]) -> list[R]:
+    remedy = f"restore it with `git checkout {path}`"
+    return read_table(kind, path, "a record of interventions", remedy) if path.exists() else []
 
 
 def _write(layers: Sequence[int]) -> str:

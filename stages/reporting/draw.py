@@ -95,8 +95,8 @@ def describe_networks(ensemble: Ensemble, train: Split) -> dict[str, Any]:
     The first images of ``train`` give the statistics that its layers take when they are frozen.
     """
     typical, pixels = ensemble.networks[ensemble.typical], ensemble.pixels
-    images = train.images[:NUM_AVERAGED]
-    frozen = list_layers(freeze(typical, images, pixels, torch.device("cpu")))
+    few = Split(train.name, train.images[:NUM_AVERAGED], train.labels[:NUM_AVERAGED])
+    frozen = list_layers(freeze(typical, few, pixels, torch.device("cpu")))
     return {
         "layers": list(_list_layers(typical, iter(frozen))),
         "pixels": {"mean": pixels.mean, "std": pixels.std},

@@ -1,12 +1,13 @@
 """Why the models differ, in words: what the interventions in their networks did."""
 
 from collections import Counter
+from collections.abc import Sequence
 from statistics import mean
 
 from stages.analysis.causes import Causes, Effect
 from stages.analysis.comparison import Shift, Verdict
 from stages.core.params import MODELS
-from stages.records.causes import BRIGHTNESS, CONTRAST, NOISE, Case, case_of
+from stages.records.causes import BLENDED_SHIFTS, BRIGHTNESS, CLEAN, CONTRAST, NOISE, Case, case_of
 from stages.records.summary import list_seeds
 from stages.reporting.formats import format_share, listed
 from stages.reporting.words import name_shift
@@ -58,7 +59,14 @@ def explain(causes: Causes) -> list[tuple[str, str]]:
         ("The same failure, made in gn and ln", _tell_freezing(causes)),
         ("Why later layers repair it in bn, but not in gn and ln", _tell_recovery(causes)),
         ("Why noise harms bn most", _tell_noise(causes)),
+    ]
+
+
+def add(causes: Causes) -> list[tuple[str, str]]:
+    """Return likewise what fewer people ask."""
+    return [
         ("Mean or variance?", _tell_moments(causes)),
+        ("How many test images it takes", _tell_blends(causes)),
     ]
 
 
@@ -141,13 +149,16 @@ def _tell_recovery(causes: Causes) -> str:
 
 
 def _tell_noise(causes: Causes) -> str:
+    first = causes.layers[0]
     frozen = listed([f"{m} {_share(causes, case_of(m, NOISE, []))}" for m in MODELS])
+    sizes = listed([f"{m} {mean(causes.offsets[m, first]):.2f}" for m in MODELS])
     mended = case_of("bn", NOISE, [], change="no offsets", changed=causes.layers)
     means = {model: mean(causes.accuracies(case_of(model, NOISE, []))) for model in MODELS}
     is_worst = min(means, key=means.__getitem__) == "bn"
     so = " We do not know why bn loses most even then." * is_worst
     return (
-        "noise moves the mean of each channel. Undo that before each layer of bn: "
+        f"noise moves the mean of each channel. Before layer {first}, in units of its deviation on "
+        f"clean images, it moves by {sizes}. Undo that before each layer of bn: "
         f"{_tell_effect(causes, mended)}. With all layers frozen, they read {frozen}.{so}"
     )
 
@@ -159,30 +170,69 @@ def _tell_moments(causes: Causes) -> str:
         f"{_share(causes, case_of('bn', shift, [], causes.layers))}"
         for shift in _SHIFTS
     ]
+    return f"in all layers of bn, {'; '.join(told)}."
+
+
+def _tell_blends(causes: Causes) -> str:
+    told = []
+    for shift in BLENDED_SHIFTS:
+        enough = causes.enough(shift)
+        where = name_shift(shift) or "clean images"
+        told.append(f"{where} {enough} ({_share(causes, causes.blended(shift, enough))})")
     alone = _share(causes, case_of("bn", CONTRAST, causes.layers[:1], images=1))
     return (
-        f"in all layers of bn, {'; '.join(told)}. Layer {causes.layers[0]} alone can measure each "
-        f"image by itself: with {name_shift(CONTRAST)}, bn then reads {alone}."
+        f"layer {causes.layers[0]} alone can measure each image by itself: with "
+        f"{name_shift(CONTRAST)}, bn then reads {alone}. In all layers, "
+        "bn can blend the statistics of a few test images with its averages. These then count as "
+        f"much as {causes.prior:g} of the images (chosen on training images). The accuracy is "
+        f"within a point of its best from so many test images on: {', '.join(told)}."
     )
 
 
 def describe(case: Case) -> str:
     """Name an intervention by what the columns of its record hold."""
-    images = f", of {case.images} images" * bool(case.images)
+    images = f", of {case.images} images" * bool(case.images) + f", prior {case.prior:g}"
     change = f", {case.change} before {case.changed}" * bool(case.change)
     fresh = f"means of layers {case.means or 'none'}, variances of {case.variances or 'none'}"
     return f"{case.model} measures {fresh}{images}{change}; else {case.fixed}"
 
 
-NOTE = (
-    "bn measures 100 test images at a time, gn and ln each image; the other layers take running "
-    "averages in bn, and averages of the first 2,000 clean training images in gn and ln. A share "
-    "of the loss is a ratio of means over the networks, with its 95 % bootstrap interval over the "
-    "seeds; it is given where at least five points are lost. Each intervention is compared with "
-    "the same networks without it (Student's paired test; those in bn, those in gn and ln, and "
-    "changes of channels are a family each, Holm). It speaks of the networks it was made in: what "
-    "breaks gn and ln is a parallel to bn, not its cause. Repeat it with make causes."
-)
+def tabulate(causes: Causes) -> tuple[list[str], list[list[str]]]:
+    """Return the accuracy by who measures the images: layer 1, the others, all, or none."""
+    first, *others = causes.layers
+    header = ["images", "model", "all", f"layer {first}", f"layers {_span(others)}", "none"]
+    by_who = (True, True), (True, False), (False, True), (False, False)
+    rows = [
+        [
+            name_shift(shift) or "clean",
+            model,
+            *(_share(causes, causes.two_by_two(model, shift)[who]) for who in by_who),
+        ]
+        for shift in (CLEAN, *_SHIFTS)
+        for model in MODELS
+    ]
+    return header, rows
+
+
+def note(causes: Causes) -> str:
+    """Say how it was measured, and what else was seen."""
+    ranked = [x for x in causes.ranks if x.layer == causes.layers[-1]]
+    ranks = ", ".join(f"{x.model} {x.mean:.2f}" for x in ranked)
+    near = (
+        f" The distance of the statistics before layer {causes.layers[-1]} from those of clean "
+        f"images ranks with the accuracy lost, over all shifts: {ranks} (Spearman, mean over "
+        "networks)."
+    ) * bool(ranks)
+    return (
+        "The table: accuracy by which layers measure the images. bn measures 100 test images at a "
+        "time, gn and ln each image; the other layers take running averages in bn, and averages "
+        "of the first 2,000 clean training images in gn and ln. A share of the loss is a ratio of "
+        "means over the networks, with its 95 % bootstrap interval over the seeds; it is given "
+        "where at least five points are lost. Each intervention is compared with the same networks "
+        "without it (Student's paired test; those in bn, those in gn and ln, and changes of "
+        "channels are a family each, Holm). It speaks of the networks it was made in: what breaks "
+        f"gn and ln is a parallel to bn, not its cause.{near} Repeat it with make causes."
+    )
 
 
 def _differs(effect: Effect) -> bool:
@@ -195,3 +245,7 @@ def _restores_most(effect: Effect) -> bool:
 
 def _share(causes: Causes, case: Case) -> str:
     return format_share(mean(causes.accuracies(case)), 0)
+
+
+def _span(layers: Sequence[int]) -> str:
+    return f"{layers[0]} to {layers[-1]}"

@@ -6,35 +6,63 @@ time: started again, it computes what is missing.
 """
 
 import signal
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
+from pathlib import Path
+from typing import TypeVar
 
 import safetensors.torch
 import torch
 from torch import nn
 
+from stages.analysis.causes import choose_prior
+from stages.core.dataset import Pixels, Split
 from stages.core.errors import PipelineError
 from stages.core.machine import count_workers, set_up_machine
 from stages.core.params import DataParams, load_params
 from stages.core.process import on_interrupt, run_as_command
 from stages.core.progress import Progress
 from stages.core.recipe import Recipe
-from stages.evaluation.interventions import freeze, list_layers, predict, write_out
+from stages.evaluation.interventions import (
+    distance,
+    freeze,
+    list_layers,
+    measure,
+    of_channels,
+    predict,
+    write_out,
+)
 from stages.evaluation.shifted_images import shift_images
+from stages.evaluation.shifts import list_sets
 from stages.model.network import network_for
-from stages.records.causes import PATH, Case, Row, Shift, list_cases, read_causes, write_causes
+from stages.preparation.sources import RAW
+from stages.preparation.splitting import prepare
+from stages.records.causes import (
+    DISTANCES_PATH,
+    PATH,
+    Case,
+    Distance,
+    Row,
+    list_cases,
+    list_choice,
+    list_compared,
+    read_causes,
+    read_distances,
+    write_table,
+)
 from stages.records.declaration import read_studies
 from stages.records.networks import networks_path, read_networks
 from stages.records.plan import list_trainings
 from stages.records.record import Key
-from stages.studies.job import read_dataset
 from stages.studies.local import run_jobs
 
 STUDY = "seeds"
-FEW_IMAGES = 2_000  # of training, clean ones to freeze
+CHOICE_NETWORKS = 5  # of bn, by which it is chosen what fixed statistics count as
+FEW_IMAGES = 2_000  # of training: to choose by, and clean ones to freeze; of the test: to compare
 CPU = torch.device("cpu")
+R = TypeVar("R", Row, Distance)
 
 
 @dataclass(frozen=True)
@@ -50,32 +78,42 @@ class Job:
     def name(self) -> str:
         """The network and the images of the first case, for people."""
         first = self.cases[0]
-        return f"{self.key[0]} seed {self.key[1]}, {first.shift} {first.severity:g}"
+        return f"{self.key[0]} seed {self.key[1]}, {first.split} {first.shift} {first.severity:g}"
 
 
 def main() -> None:
-    """Add to the record what it lacks.
+    """Add to both tables what they lack.
 
     Raises:
-        PipelineError: no network is kept, the record is damaged, or a process was killed.
+        PipelineError: no network is kept, a table is damaged, or a process was killed.
     """
-    params, networks, rows = load_params(), _read_networks(), read_causes()
-    layers = list(range(1, 7 + params.network.extra_blocks))
-    done = {row.what for row in rows}
-    jobs = [job for network in networks for job in _split(network, layers, done)]
-    print(f"{PATH}: {len(jobs)} steps to do", flush=True)
+    params, networks = load_params(), _read_networks()
+    count = 6 + params.network.extra_blocks
+    workers = count_workers(params.train, len(networks))
     on_interrupt(signal.default_int_handler)  # as an exception, so that the workers are ended
-    with (
-        closing(run_jobs(intervene, jobs, count_workers(params.train, len(networks)))) as finished,
-        closing(Progress("step", len(jobs))) as progress,
-    ):
-        for ended, running in finished:
-            for job, result in ended:
-                if isinstance(result, PipelineError):
-                    raise result
-                rows += result
-                write_causes(rows)
-                progress.end(f"{job.name}, {running} running")
+
+    rows = read_causes()
+    done = {row.what for row in rows}
+    chosen_by = [network for network in networks if network.key[0] == "bn"][:CHOICE_NETWORKS]
+    jobs = [job for network in chosen_by for job in _split(network, list_choice(count), done)]
+    _work_off(intervene, jobs, workers, PATH, rows)
+    recipes = {network.key[2] for network in networks}
+    prior = choose_prior(row for row in rows if row.recipe in recipes)
+    jobs = [
+        job
+        for network in networks
+        for job in _split(network, list_cases(network.key[0], count, prior), done)
+    ]
+    _work_off(intervene, jobs, workers, PATH, rows)
+
+    distances = read_distances()
+    known = {distance.what for distance in distances}
+    jobs = []
+    for network in networks:
+        cases = list_compared(network.key[0], count, list_sets(params.shifts))
+        missing = [x for x in cases if (network.key, x.shift, x.severity, x.means) not in known]
+        jobs += [replace(network, cases=tuple(missing))] * bool(missing)
+    _work_off(compare, jobs, workers, DISTANCES_PATH, distances)
 
 
 def _read_networks() -> list[Job]:
@@ -95,28 +133,50 @@ def _read_networks() -> list[Job]:
     return found
 
 
-def _split(network: Job, layers: list[int], done: Collection[tuple[Key, Case]]) -> list[Job]:
-    """Return what is not done in ``network``, as a job for each set of images."""
-    by_images: dict[Shift, list[Case]] = {}
-    for case in list_cases(network.key[0], layers):
+def _split(network: Job, cases: Iterable[Case], done: Collection[tuple[Key, Case]]) -> list[Job]:
+    """Return what is not done of ``cases``, as a job for each set of images."""
+    by_images: dict[object, list[Case]] = {}
+    for case in cases:
         if (network.key, case) not in done:
-            by_images.setdefault((case.shift, case.severity), []).append(case)
+            images = case.split, case.shift, case.severity
+            by_images.setdefault(images, []).append(case)
     return [replace(network, cases=tuple(some)) for some in by_images.values()]
+
+
+def _work_off(
+    run: Callable[[Job], list[R]], jobs: list[Job], workers: int, path: Path, rows: list[R]
+) -> None:
+    """Add to ``rows`` what ``run`` makes of ``jobs``, and write them to ``path`` after each."""
+    print(f"{path}: {len(jobs)} steps to do", flush=True)
+    with (
+        closing(run_jobs(run, jobs, workers)) as finished,
+        closing(Progress("step", len(jobs))) as progress,
+    ):
+        for ended, running in finished:
+            for job, result in ended:
+                if isinstance(result, PipelineError):
+                    raise result
+                rows += result
+                write_table(path, rows)
+                progress.end(f"{job.name}, {running} running")
 
 
 def intervene(job: Job) -> list[Row]:
     """Return the accuracy of the job's network in each of its cases, all of the same images."""
     set_up_machine(job.recipe.train)
-    dataset, test = read_dataset(job.recipe.data)
-    images = _shift(job.recipe.data, job.cases[0].shift, job.cases[0].severity)
+    splits, pixels = _read_images(job.recipe.data)
+    first = job.cases[0]
+    number = FEW_IMAGES if first.split == "train" else len(splits["test"])
+    images = _shift(job.recipe.data, first.split, first.shift, first.severity, number)
+    labels = splits[first.split].labels[:number]
     rows = []
     for fixed in dict.fromkeys(case.fixed for case in job.cases):
         network = _prepare(job.recipe, job.weights, fixed)
         cases = [case for case in job.cases if case.fixed == fixed]
         treatments = [case.treat(len(list_layers(network))) for case in cases]
-        predicted = predict(network, treatments, images, dataset.pixels, CPU)
+        predicted = predict(network, treatments, images, pixels, CPU)
         rows += [
-            _to_row(case, job.key, digits, test.labels)
+            _to_row(case, job.key, digits, labels)
             for case, digits in zip(cases, predicted, strict=True)
         ]
     return rows
@@ -134,19 +194,55 @@ def _to_row(case: Case, key: Key, digits: torch.Tensor, labels: torch.Tensor) ->
     )
 
 
+def compare(job: Job) -> list[Distance]:
+    """Return how far, in each of the job's cases, the statistics lie from those of clean images."""
+    set_up_machine(job.recipe.train)
+    _, pixels = _read_images(job.recipe.data)
+    network = _prepare(job.recipe, job.weights, job.cases[0].fixed)
+    layers = list_layers(network)
+    rows = []
+    for case in job.cases:
+        images = _shift(job.recipe.data, case.split, case.shift, case.severity, FEW_IMAGES)
+        measured = measure(network, case.treat(len(layers)), images, pixels, CPU)
+        for number, (layer, moments) in enumerate(zip(layers, measured, strict=True), start=1):
+            mean, deviation = distance(of_channels(moments), layer.reference)
+            rows.append(
+                Distance(
+                    *job.key,
+                    shift=case.shift,
+                    severity=case.severity,
+                    fresh=case.means,
+                    layer=number,
+                    mean=round(mean, 4),
+                    deviation=round(deviation, 4),
+                )
+            )
+    return rows
+
+
 @cache
-def _shift(params: DataParams, shift: str, severity: float) -> torch.Tensor:
-    return shift_images(read_dataset(params)[1].images, shift, severity)
+def _read_images(params: DataParams) -> tuple[dict[str, Split], Pixels]:
+    splits, pixels = prepare(RAW, params)
+    return {split.name: split for split in splits}, pixels
+
+
+@cache
+def _shift(
+    params: DataParams, split: str, shift: str, severity: float, number: int
+) -> torch.Tensor:
+    return shift_images(_read_images(params)[0][split].images[:number], shift, severity)
 
 
 @lru_cache(maxsize=2)
 def _prepare(recipe: Recipe, weights: bytes, fixed: str) -> nn.Module:
     """Return the network written out, with statistics of clean images or the running ones."""
-    dataset, _ = read_dataset(recipe.data)
+    splits, pixels = _read_images(recipe.data)
     network = network_for(recipe)
     network.load_state_dict(safetensors.torch.load(weights))
     network.to(memory_format=torch.channels_last)  # a third faster
-    frozen = freeze(network, dataset.train.images[:FEW_IMAGES], dataset.pixels, CPU)
+    train = splits["train"]
+    clean = Split(train.name, train.images[:FEW_IMAGES], train.labels[:FEW_IMAGES])
+    frozen = freeze(network, clean, pixels, CPU)
     if fixed == "running":
         for layer, own in zip(list_layers(frozen), list_layers(write_out(network)), strict=True):
             layer.fix(own.mean, own.variance)

@@ -63,7 +63,7 @@ def _train(job: Job) -> Trained:
         "version": str(TRAINING_VERSION),
         "recipe": job.recipe.digest,
     }
-    dataset, test = read_dataset(job.recipe.data)
+    dataset, test = _read_dataset(job.recipe.data)
     training = Training(job.recipe, dataset, device)
     try:
         followed = training.run_to_end()
@@ -82,7 +82,7 @@ def _train(job: Job) -> Trained:
     accuracies = {name: of_split.accuracy for name, of_split in scores.items()}
     accuracies["train"] = measure(network, dataset.train).accuracy
     if job.recipe.normalization == "batch":
-        recomputed = freeze(network, dataset.train.images, dataset.pixels, device)
+        recomputed = freeze(network, dataset.train, dataset.pixels, device)
         accuracies["recomputed"] = measure(recomputed, last).accuracy
         accuracies["batch"] = measure(with_batch_statistics(network), last).accuracy
         accuracies["composed"] = score_as_trained(network, job.recipe, last, dataset.pixels)
@@ -114,7 +114,6 @@ def score_as_trained(network: nn.Module, recipe: Recipe, split: Split, pixels: P
 
 
 @cache
-def read_dataset(params: DataParams) -> tuple[Dataset, Split]:
-    """Return what a training needs, and the test images."""
+def _read_dataset(params: DataParams) -> tuple[Dataset, Split]:
     (train, *validation, test), pixels = prepare(RAW, params)
     return Dataset(train, validation[0] if validation else test, pixels), test
