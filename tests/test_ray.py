@@ -7,7 +7,9 @@ import csv
 import os
 import subprocess
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -125,6 +127,32 @@ def test_no_cluster_gets_one_line(project: Project) -> None:
     error = project.run(*STUDY, "--seeds", "9", "--ray", "127.0.0.1:1", status=1)
     assert len(error.splitlines()) == 2
     assert error.splitlines()[1].startswith("study: no Ray cluster at '127.0.0.1:1'")
+
+
+class _Page(BaseHTTPRequestHandler):
+    """A page as a dashboard has it."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("form", ["{}", "http://{}", " {}/ ", "ray://{}"])
+def test_the_address_of_a_dashboard_gets_one_line(form: str) -> None:
+    """Ray alone would wait for minutes, or for ever."""
+    pytest.importorskip("ray", reason="needs `pip install -r requirements-ray.txt`")
+    from stages.studies import ray_cluster
+
+    job = Job(0, Recipe.of("ln", load_params()), with_test=False)
+    with HTTPServer(("127.0.0.2", 0), _Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = form.format(f"127.0.0.2:{server.server_port}")
+        with pytest.raises(PipelineError, match="a web server, such as Ray's dashboard, is there"):
+            list(ray_cluster.run_jobs([job], address))
+        server.shutdown()
 
 
 def test_without_ray_one_line_says_how_to_install_it(project: Project) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.offsetbox import AnnotationBbox
 from scipy.stats import t, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
@@ -16,8 +17,10 @@ from stages.analysis.shifts import (
     compare_seeds_by_shift,
     find_enough,
 )
+from stages.core.dataset import Split
 from stages.core.errors import PipelineError
 from stages.core.params import MODELS, Params
+from stages.evaluation.shifted_images import shift_images
 from stages.evaluation.shifts import CLEAN, Case, SeededRow, list_cases
 from stages.records.declaration import Study
 from stages.records.plan import list_trainings
@@ -147,6 +150,20 @@ def test_figure_of_the_shifts(one_run: Shifts) -> None:
     assert not panels["Rotation"].xaxis_inverted()
     labels = [text.get_text() for text in panels[""].get_legend().get_texts()]
     assert [label.partition(":")[0] for label in labels] == ["bn", "gn", "ln", BATCH]
+
+
+def test_images_under_the_axes(one_run: Shifts, test_split: Split) -> None:
+    image = test_split.images[:1]
+    figure = draw_shifts({"": one_run}, image=image)
+    for axes in figure.axes[:3]:
+        shift = axes.get_title(loc="left").lower()
+        shown = {x.xy[0]: x.offsetbox.get_data() for x in axes.findobj(AnnotationBbox)}
+        neutral = NEUTRAL.get(shift, 0)
+        assert {neutral} < set(shown)
+        for severity, seen in shown.items():
+            kind = "none" if severity == neutral else shift
+            expected = shift_images(image, kind, severity)[0, 0].numpy()
+            np.testing.assert_array_equal(seen[..., 0], expected)
 
 
 def test_figures_of_few_shifts(params: Params) -> None:

@@ -36,7 +36,7 @@ def run_jobs(jobs: Sequence[Job], address: str) -> Finished[Job, Trained]:
         PipelineError: there is no such cluster, or a node has other versions of the packages that
             decide the results.
     """
-    with _connected(address, jobs):
+    with _connected(address.strip().rstrip("/"), jobs):
         task = ray.remote(max_retries=_TRIES - 1)(_run_on_node)
         versions = _versions()
 
@@ -123,8 +123,8 @@ def _connected(address: str, jobs: Sequence[Job]) -> Iterator[None]:
         except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0].rstrip(".")
             raise PipelineError(
-                f"no Ray cluster at {address!r} ({reason}); start one with `ray start --head`, or "
-                "train here, without RAY"
+                f"no Ray cluster at {address!r} ({reason}); start one with `ray start --head` and "
+                "give auto, or HOST:6379; or train here, without RAY"
             ) from None
         try:
             yield
@@ -133,12 +133,15 @@ def _connected(address: str, jobs: Sequence[Job]) -> Iterator[None]:
 
 
 def _reach(address: str) -> None:
-    """Fail at once if nobody listens there; Ray itself would wait for minutes."""
+    """Fail at once if nobody listens there, or a web server; Ray itself would wait for minutes."""
     if "://" not in address:
         address = f"//{canonicalize_bootstrap_address_or_die(address)}"
     url = urlsplit(address)
     if url.port:
-        socket.create_connection((url.hostname, url.port), timeout=10).close()
+        with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            if connection.recv(5) == b"HTTP/":  # Ray's own protocol begins otherwise
+                raise ValueError("a web server, such as Ray's dashboard, is there")
 
 
 def _collect_files(folder: Path, data_sets: set[DataName]) -> None:

@@ -48,7 +48,9 @@ def _courses(found: Findings) -> Iterator[Picture]:
 
 
 def _shifts(found: Findings) -> Iterator[Picture]:
-    yield Picture("shifts", draw_shifts({"": found.shifts}), _OF_SHIFTS)
+    figure = draw_shifts({"": found.shifts}, image=found.inputs.test.images[:1])
+    text = f"{_OF_SHIFTS}; under each axis, one test image so changed"
+    yield Picture("shifts", figure, text)
 
 
 def _causes(found: Findings) -> Iterator[Picture]:

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from stages.analysis.shifts import BATCH, NEUTRAL, Shifts
+from stages.evaluation.shifted_images import shift_images
 from stages.evaluation.shifts import CLEAN
-from stages.reporting.figures.style import COLOURS, MARKERS, PAPER, figure_style, subplots
+from stages.reporting.figures.style import COLOURS, GREY, MARKERS, PAPER, figure_style, subplots
 from stages.reporting.words import SHIFTS, call
 
 _LOOKS: dict[str, dict[str, Any]] = {
@@ -32,20 +35,26 @@ class _Line:
     look: dict[str, Any]
 
 
-def draw_shifts(arms: Mapping[str, Shifts], controls: Sequence[str] = ()) -> Figure:
+def draw_shifts(
+    arms: Mapping[str, Shifts], controls: Sequence[str] = (), image: torch.Tensor | None = None
+) -> Figure:
     """Draw the accuracy of each reading by the severity of each shift, from no shift on.
 
-    Several seeds are dots beside their mean, those of the models side by side. If something varies,
-    there are no dots, and a line for each of its values, the fainter the earlier.
+    Under each axis stands the ``image`` [1, 1, H, W], so changed. Several seeds are dots beside
+    their mean, those of the models side by side. If something varies, there are no dots, and a line
+    for each of its values, the fainter the earlier.
     """
     lines = _list_lines(arms, controls)
     accuracy = lines[0].shifts.accuracy
     shifts = [one for one in SHIFTS if any(case.shift == one for case in accuracy)]
     rows = -(-(len(shifts) + 1) // _COLUMNS)  # the last panel is the legend
     with figure_style():
-        figure, panels = subplots(6.4, 1.65 * rows, rows, _COLUMNS, sharey=True, squeeze=False)
+        height = 1.65 if image is None else 1.9
+        figure, panels = subplots(6.4, height * rows, rows, _COLUMNS, sharey=True, squeeze=False)
         for axes, shift in zip(panels.flat, shifts, strict=False):
-            _draw_shift(axes, shift, lines, has_dots=len(arms) == 1)
+            severities = _draw_shift(axes, shift, lines, has_dots=len(arms) == 1)
+            if image is not None:
+                _draw_images(axes, shift, severities, image)
         for axes in panels.flat[len(shifts) :]:
             axes.axis("off")
         for axes in panels[:, 0]:
@@ -69,7 +78,8 @@ def _list_lines(arms: Mapping[str, Shifts], controls: Sequence[str]) -> list[_Li
     return sorted(lines.values(), key=lambda line: line.reading in controls)
 
 
-def _draw_shift(axes: Axes, shift: str, lines: Sequence[_Line], has_dots: bool) -> None:
+def _draw_shift(axes: Axes, shift: str, lines: Sequence[_Line], has_dots: bool) -> list[float]:
+    """Draw one panel; return its severities, the one that changes nothing among them."""
     words, neutral = SHIFTS[shift], NEUTRAL.get(shift, 0)
     for number, line in enumerate(lines):
         found = line.shifts
@@ -95,3 +105,21 @@ def _draw_shift(axes: Axes, shift: str, lines: Sequence[_Line], has_dots: bool) 
         axes.set_xticks([0, 1], ["as they are", "inverted"])
     if neutral == 1:  # as everywhere, the more of it, the further to the right
         axes.invert_xaxis()
+    return severities
+
+
+def _draw_images(axes: Axes, shift: str, severities: Sequence[float], image: torch.Tensor) -> None:
+    """Show the ``image`` under the axis at the severities that leave room, the greatest first."""
+    neutral, shown = NEUTRAL.get(shift, 0), list[float]()
+    room = (max(severities) - min(severities)) / 7
+    for severity in sorted(severities, key=lambda one: abs(one - neutral), reverse=True):
+        if all(abs(severity - other) >= room for other in shown):
+            shown.append(severity)
+            kind = "none" if severity == neutral else shift
+            grey = shift_images(image, kind, severity)[0, 0].numpy()
+            thumbnail = OffsetImage(
+                grey[..., None].repeat(3, -1), zoom=0.9, interpolation="nearest"
+            )
+            place = (severity, 0), (0, -33), axes.get_xaxis_transform(), "offset points"
+            axes.add_artist(AnnotationBbox(thumbnail, *place, pad=0, bboxprops={"edgecolor": GREY}))
+    axes.xaxis.labelpad = 32

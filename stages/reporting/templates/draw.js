@@ -46,11 +46,12 @@ function meanOfSquare(ink, width, left, top, side) {
   return sum / side ** 2;
 }
 
+const clip = (value) => Math.min(1, Math.max(0, value));
+
 // Contrast is the share that is left of each pixel's distance from its image's mean; brightness is
 // added; noise is the standard deviation of what is added at random. 0 and 1 are the limits, and
 // the result is one of the 256 grey values of image files.
 function change(images, { contrast, brightness, noise }, random) {
-  const clip = (value) => Math.min(1, Math.max(0, value));
   const means = range(images.length / PIXELS).map((i) => moments([part(images, PIXELS, i)]).mean);
   return images.map((value, i) => {
     const mean = means[Math.floor(i / PIXELS)], faded = clip(mean + contrast * (value - mean));
@@ -71,8 +72,10 @@ const batch = new Float32Array(PIXELS + testImages.length); // the drawing, then
 const form = element("form"), { pick, contrast, brightness, noise } = form.elements;
 const sliders = [contrast, brightness, noise], truth = element("truth");
 const board = element("board"), pen = board.getContext("2d", { willReadFrequently: true });
+const ink = new Float32Array(board.width * board.height); // of the drawing, from 0 to 1
 const initial = [...new FormData(form)];
 let random = normals(batch.length); // what the noise is made of
+let last; // where the pen was
 let isDrawing = false, isTold = true; // what the drawing shows; else the networks guess it
 let frame, writing; // timers: of the next update, and of the next writing of the address
 let ask; // gives a job to a worker, or does it here where the browser refuses workers
@@ -106,7 +109,7 @@ function updateSoon() {
 function update() {
   isLate = isBusy;
   if (isBusy) return;
-  if (!pick.value) batch.set(readBoard());
+  if (!pick.value) batch.set(likeTestImages(ink, board.width, data.longerSide));
   const unchanged = batch.slice(0, PIXELS), isEmpty = !unchanged.some(Boolean);
   const settings = Object.fromEntries(sliders.map((one) => [one.name, one.valueAsNumber]));
   const sources = Object.fromEntries(data.models.map((model) => [model, sourcesOf(model)]));
@@ -130,16 +133,25 @@ function sourcesOf(model) {
   return isUsual ? null : switches.map((one) => one.value);
 }
 
-function readBoard() {
-  const { data: rgba, width } = pen.getImageData(0, 0, board.width, board.height);
-  const least = 8; // some browsers add a little noise, against tracking
-  const ink = range(width * width).map((i) => rgba[4 * i] < least ? 0 : rgba[4 * i] / 255);
-  return likeTestImages(ink, width, data.longerSide);
+// Add a line to the ink. What the board shows is not read: against tracking, some browsers answer
+// with noise.
+function addLine(from, to) {
+  const reach = pen.lineWidth / 2 + 0.5, across = to.x - from.x, down = to.y - from.y;
+  const square = across ** 2 + down ** 2 || 1; // a dot has no length
+  const top = Math.max(0, Math.floor(Math.min(from.y, to.y) - reach));
+  const bottom = Math.min(board.height, Math.ceil(Math.max(from.y, to.y) + reach));
+  for (let i = top * board.width; i < bottom * board.width; i++) {
+    const x = i % board.width + 0.5 - from.x, y = Math.floor(i / board.width) + 0.5 - from.y;
+    const share = clip((x * across + y * down) / square); // of the line, up to the nearest point
+    const distance = Math.sqrt((x - share * across) ** 2 + (y - share * down) ** 2);
+    ink[i] = Math.max(ink[i], clip(reach - distance));
+  }
 }
 
 function clearBoard() {
   for (const one of pick) one.checked = false;
   pen.fillRect(0, 0, board.width, board.height);
+  ink.fill(0);
   isTold = false;
 }
 
@@ -155,17 +167,20 @@ function showPicked() {
 function draw(event) {
   if (!event.isPrimary || event.buttons !== 1) return; // another finger, or nothing is pressed
   const scale = board.width / board.clientWidth;
-  const x = event.offsetX * scale, y = event.offsetY * scale;
+  const place = { x: event.offsetX * scale, y: event.offsetY * scale };
   if (event.type === "pointerdown") {
     if (pick.value) clearBoard();
     board.setPointerCapture(event.pointerId);
     isDrawing = true;
-    pen.beginPath();
-    pen.moveTo(x, y + 0.1); // so that a click draws a dot
+    last = place;
   }
   if (!isDrawing) return; // it was pressed elsewhere
-  pen.lineTo(x, y);
+  pen.beginPath();
+  pen.moveTo(last.x, last.y);
+  pen.lineTo(place.x, place.y + 0.1); // so that a click draws a dot
   pen.stroke();
+  addLine(last, place);
+  last = place;
   updateSoon();
 }
 
