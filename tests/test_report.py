@@ -27,14 +27,14 @@ from stages.model.checkpoint import checkpoint_path, network_for, write_checkpoi
 from stages.model.history import Epoch, history_path, write_history
 from stages.model.history import write_rows as write_rows_of_any_kind
 from stages.model.scoring import Score
+from stages.records.causes import DISTANCES_PATH, PATH, list_choice, write_table
 from stages.records.causes import list_cases as list_cases_of
-from stages.records.causes import write_causes
 from stages.records.declaration import read_studies
 from stages.records.plan import Planned, list_trainings
 from stages.records.record import Row, write_rows
 from stages.records.shifted import path_of
 from tests.conftest import ROOT, change, with_fixed_values, with_param
-from tests.made_up import DIVERGED, LAYERS, record, row_of
+from tests.made_up import BEST, DIVERGED, distances_of, record, row_of
 
 HOSTILE = """\
 backend: tkagg
@@ -140,8 +140,10 @@ def _make_up_records() -> None:
             for case in list_cases(x.arm.model, params.shifts)
         ]
         write_rows_of_any_kind(path_of(studies[name]), rows)
-    cases = [case for model in MODELS for case in list_cases_of(model, LAYERS)]
-    write_causes([row_of(case, seed, params) for case in cases for seed in range(4)])
+    cases = [*list_choice(6), *(case for m in MODELS for case in list_cases_of(m, 6, BEST))]
+    write_table(PATH, [row_of(case, seed, params) for case in cases for seed in range(4)])
+    distances = [x for seed in range(4) for x in distances_of(params, seed, lambda shift: shift[1])]
+    write_table(DISTANCES_PATH, distances)
 
 
 def _make_up_scores(model: str, labels: torch.Tensor, errors: int) -> None:
