@@ -75,7 +75,7 @@ def test_what_is_told_and_drawn_of_arms(studies: Studies) -> None:
 
 
 def test_arms_are_no_ground_for_advice_on_shifts(studies: Studies) -> None:
-    nothing = Evidence(list(MODELS), [], {}, {}, [], [], [])
+    nothing = Evidence([], {}, {}, [], [], [])
     main = next(iter(studies.shifted[0].arms.values()))
     rows = advise(nothing, main, studies)
     assert {row.study for row in rows} == {"seeds"}

@@ -37,6 +37,7 @@ class Advice:
     section: str  # of the page, with the details
     kinds: tuple[Kind, ...] = ()  # of shifted test images, of which the same is chosen
     of_bn_alone: bool = False  # how to evaluate it
+    margin: float = 0  # the smallest difference that matters, if the study has its own
 
     @property
     def at_stake(self) -> float:
@@ -57,7 +58,8 @@ def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]
             at = [x for x in question.comparisons if x.place in ("", situation.place)]
             if at:
                 name = question.study.name
-                rows.append(Advice(situation, choose(at), name, question.name))
+                advice = Advice(situation, choose(at), name, question.name, margin=question.margin)
+                rows.append(advice)
     rows += _advise_on_shifted(shifts, _SHIFTED, "seeds", "shifts")
     for one in studies.shifted:
         for situation in () if one.has_arms else one.study.situations:

@@ -196,7 +196,8 @@ def list_exceptions(found: Findings) -> list[str]:
     for row in found.advice:
         worse = [x for x in row.choice.worse if {x.first, x.second} <= set(MODELS)]
         if row.situation.headline and worse:
-            turns.append(f"{row.situation.text}: {'; '.join(map(_tell_case, worse))}")
+            worst = max(worse, key=lambda x: x.size)
+            turns.append(f"{row.situation.text}: {_tell_case(worst)}")
     return turns
 
 
@@ -291,7 +292,7 @@ def note_question(question: Question) -> str:
         ends = sorted({min(question.planned), max(question.planned)})
         plan = (
             f"To show {format_margin(question.margin)}, the smallest difference that matters, "
-            f"takes {' to '.join(f'{end:,}' for end in ends)}, by the spread of the first five and "
+            f"takes {' to '.join(f'{end:,}' for end in ends)} seeds, by the spread of the first five and "
             "with a power of 80 %."
         )
     flips, records = tell_of_flips(question.comparisons), tell_of_record(question.results)

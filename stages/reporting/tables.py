@@ -104,7 +104,9 @@ def _tell_advice(one: Advice, margin: float, test_batch: int) -> list[str]:
         x = max(choice.worse, key=lambda x: x.size)
         support = ": ".join(filter(None, (name_shift(x.shift), tell_briefly(x))))
     elif choice.is_usable:
-        support = equal_within(margin) if choice.are_equal else "no difference is shown"
+        support = (
+            equal_within(one.margin or margin) if choice.are_equal else "no difference is shown"
+        )
     else:
         support = f"none reads half ({format_share(max(choice.useless.values()), 1)} at best)"
     return [situation, take, support, one.study]

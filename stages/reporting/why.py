@@ -78,7 +78,7 @@ def _tell_cure(causes: Causes, shift: Shift) -> str:
     found = [
         f"it reads {_share(causes, as_trained)}{_tell_answer(causes, as_trained)}",
         f"If layer {first} alone measures, {_tell_effect(causes, alone.case)}",
-        f"If the others alone measure, {_tell_effect(causes, rest.case)}",
+        f"If all other layers measure, {_tell_effect(causes, rest.case)}",
     ]
     if best != first:
         share = _share(causes, case_of("bn", shift, [best]))
@@ -105,7 +105,7 @@ def _tell_effect(causes: Causes, case: Case) -> str:
         return told
     ends = effect.restored.interval.low, effect.restored.interval.high
     low, high = (f"{100 * end:.0f}" for end in ends)
-    share = f"{100 * effect.restored.value:.0f} % of what was lost, {low} to {high}"
+    share = f"{100 * effect.restored.value:.0f} % of the loss regained, {low} to {high}"
     return f"{told} ({share})"
 
 
@@ -135,8 +135,8 @@ def _tell_recovery(causes: Causes) -> str:
         for (_, change), effect in effects.items()
     )
     told = [
-        f"{model} then reads {_share(causes, case_of(model, CONTRAST, others))}. Give each channel "
-        "the mean and variance that it has on clean images, before each later layer: "
+        f"{model} then reads {_share(causes, case_of(model, CONTRAST, others))}. Before each "
+        "later layer, give each channel its mean and variance on clean images again: "
         f"{_tell_effect(causes, effects[model, 'align channels'].case)}. Shift and scale all "
         f"channels alike instead: {_tell_effect(causes, effects[model, 'align all'].case)}"
         for model in _OTHERS
@@ -157,8 +157,8 @@ def _tell_noise(causes: Causes) -> str:
     is_worst = min(means, key=means.__getitem__) == "bn"
     so = " We do not know why bn loses most even then." * is_worst
     return (
-        f"noise moves the mean of each channel. Before layer {first}, in units of its deviation on "
-        f"clean images, it moves by {sizes}. Undo that before each layer of bn: "
+        f"noise moves the mean of each channel. Before layer {first}, it moves by {sizes} of its "
+        f"deviation on clean images. Undo that before each layer of bn: "
         f"{_tell_effect(causes, mended)}. With all layers frozen, they read {frozen}.{so}"
     )
 
