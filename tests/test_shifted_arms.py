@@ -5,7 +5,7 @@ import pytest
 from stages.analysis.advice import advise
 from stages.analysis.evidence import Evidence
 from stages.analysis.studies import Studies, compare_studies
-from stages.core.params import MODELS, Params
+from stages.core.params import Params
 from stages.evaluation.shifts import CLEAN, Case, SeededRow, list_cases
 from stages.records.plan import Planned, list_trainings
 from stages.reporting.figures.shifts import draw_shifts

@@ -292,8 +292,8 @@ def note_question(question: Question) -> str:
         ends = sorted({min(question.planned), max(question.planned)})
         plan = (
             f"To show {format_margin(question.margin)}, the smallest difference that matters, "
-            f"takes {' to '.join(f'{end:,}' for end in ends)} seeds, by the spread of the first five and "
-            "with a power of 80 %."
+            f"takes {' to '.join(f'{end:,}' for end in ends)} seeds, by the spread of the first "
+            "five and with a power of 80 %."
         )
     flips, records = tell_of_flips(question.comparisons), tell_of_record(question.results)
     return " ".join(filter(None, (f"{seeds} seeds each.", plan, flips, *records)))
