@@ -28,6 +28,7 @@ from stages.records.declaration import Situation
 from stages.records.plan import Planned, list_trainings
 from stages.records.record import Row, write_rows
 from stages.records.results import CHANCE, Results
+from stages.reporting.sentences import note_question
 from tests.conftest import change
 from tests.made_up import DIVERGED, collect_made_up, declare, record, score
 
@@ -315,6 +316,21 @@ def test_kinds_of_shifted_images_share_a_row(params: Params) -> None:
     assert (row.situation, row.study, row.section) == (when, "x", "study_x")
 
 
+def test_a_reading_that_older_rows_lack(params: Params) -> None:
+    """It is compared over the seeds that have it."""
+    results = collect_made_up(
+        params,
+        lambda x: score(x) | ({"composed_accuracy": "0.5"} if x.seed < 2 else {}),
+        readings="By which statistics?",
+        seeds=3,
+    )
+    _, readings = ask(results, MARGIN)
+    assert note_question(readings).startswith("2 to 3 seeds each.")
+    composed = next(x for x in readings.comparisons if x.first == "bn-composed")
+    assert composed.num_seeds == 2
+    assert composed.accuracies == pytest.approx((0.5, 0.97995))  # 98.00 and 97.99 %
+
+
 def test_situations_of_studies(params: Params) -> None:
     """One is answered by the comparisons at its place, and by those of controls."""
     accuracy = {"gn": "0.99", "ln": "0.99"}
@@ -323,6 +339,7 @@ def test_situations_of_studies(params: Params) -> None:
         lambda x: {"test_accuracy": accuracy.get(x.arm.model, f"0.9{x.seed}")},
         vary={"models.bn.l1": [0, 0.1]},
         situations=[Situation(when="l1 of {}", at=0.1)],
+        matters=0.5,
     )
     seeds = _weigh(params, collect_made_up(params, score))
     studies = Studies(list(ask(results, MARGIN)), [], [])
@@ -330,4 +347,5 @@ def test_situations_of_studies(params: Params) -> None:
     assert (usual.study, usual.section) == ("seeds", "claims")
     # bn: 90, 91 and 92 %; the others 99 with each seed.
     assert (of_l1.choice.best, of_l1.section) == (["gn", "ln"], "study_x")
+    assert of_l1.margin == pytest.approx(0.005)  # its study's own
     assert of_l1.choice.worse[0].accuracies == pytest.approx((0.91, 0.99))

@@ -285,7 +285,7 @@ def _tell_pair(comparisons: Sequence[Comparison], margin: float) -> str:
 
 def note_question(question: Question) -> str:
     """Say how many seeds there are and were needed, and what else a reader should know."""
-    counts = {len(cell.rows) for one in question.series for cell in one.cells}
+    counts = {len(one.accuracy(i)) for one in question.series for i in range(len(one.cells))}
     seeds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     plan = ""
     if question.planned:
