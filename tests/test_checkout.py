@@ -1,5 +1,6 @@
-"""What DVC pins the bytes of does not depend on checkout settings or on an editor's files."""
+"""The same bytes whatever the checkout's settings, an editor's files, or the version of Python."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,3 +38,10 @@ def test_files_of_editors_and_finders_enter_no_hash(tmp_path: Path) -> None:
     assert "up to date" in _run("dvc", "status", at=tmp_path)
     (folder / "labels.gz").touch()
     assert "modified" in _run("dvc", "status", at=tmp_path)
+
+
+def test_every_python_gets_the_same_versions() -> None:
+    """The page names them, and other ones may compute other bytes."""
+    names = re.findall(r"(?m)^([a-z][\w.-]*)==", (ROOT / "requirements.txt").read_text())
+    assert {"numpy", "scipy", "torch"} <= set(names)
+    assert len(names) == len(set(names))
