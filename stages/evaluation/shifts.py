@@ -21,7 +21,6 @@ from stages.core.errors import PipelineError
 from stages.core.params import MODELS, ShiftParams
 from stages.evaluation.checking import Fraction, read_table
 from stages.evaluation.interventions import with_batch_statistics
-from stages.evaluation.shifted_images import SHIFTS, shift_images
 from stages.model.history import write_rows
 from stages.model.scoring import compute_logits
 
@@ -76,6 +75,9 @@ def score_shifts(
 
     ``workers`` shifts are scored at once; their number changes no result.
     """
+    # Here, for it imports torchvision, which takes two seconds; who reads the table is spared them.
+    from stages.evaluation.shifted_images import shift_images
+
     cases = list_cases(model, params)
     plain = _laid_out(network.to(device))
     networks: dict[int | None, nn.Module] = {None: plain}
@@ -112,8 +114,9 @@ def list_cases(model: str, params: ShiftParams) -> list[Case]:
 
 def list_sets(params: ShiftParams) -> list[tuple[str, float]]:
     """Return the shifts and severities that ``params`` ask for, preceded by no shift at all."""
-    severities = params.model_dump() | {CLEAN[0]: [CLEAN[1]], "inversion": [1] * params.inversion}
-    return [(shift, float(severity)) for shift in SHIFTS for severity in severities[shift]]
+    severities = params.model_dump(exclude={"test_batch", "test_batches"})
+    severities["inversion"] = [1] * params.inversion
+    return [CLEAN, *((shift, float(x)) for shift, some in severities.items() for x in some)]
 
 
 def _laid_out(network: nn.Module) -> nn.Module:
