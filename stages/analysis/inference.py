@@ -1,10 +1,9 @@
-"""Intervals and tests of the report, from scipy and statsmodels."""
+"""Intervals and tests of the report, most of them from statsmodels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
@@ -82,10 +81,15 @@ def _signed_sums(numbers: np.ndarray) -> np.ndarray:
 
 
 def correct_for_number(p_values: list[float]) -> list[float]:
-    """Return ``p_values`` corrected for their number (Holm 1979)."""
-    if not p_values:
-        return []
-    return multipletests(p_values, alpha=LEVEL, method="holm")[1].tolist()
+    """Return ``p_values`` corrected for their number (Holm 1979).
+
+    statsmodels would compute the same, but collects all garbage at each call: half a second.
+    """
+    order = np.argsort(p_values)
+    corrected = np.empty(len(p_values))
+    factors = np.arange(len(p_values), 0, -1)
+    corrected[order] = np.maximum.accumulate(np.take(p_values, order) * factors).clip(max=1)
+    return corrected.tolist()
 
 
 def ratio_interval(
