@@ -1,5 +1,7 @@
 """A study with shifts and something that varies: a question, and shifted accuracies by arm."""
 
+from dataclasses import replace
+
 import pytest
 
 from stages.analysis.advice import advise
@@ -20,7 +22,8 @@ FAINT = "contrast", 0.1
 
 def _read(x: Planned, case: Case) -> float:
     """97 % less a tenth of a percent a seed; faint, bn loses 40 points, and as many less as L1."""
-    lost = 0.4 - x.recipe.own.l1 if (case.reading, case.severity) == ("bn", 0.1) else 0
+    is_lost = (case.reading, case.severity) == ("bn", 0.1)
+    lost = 0.4 + (x.seed - 1) / 1000 - x.recipe.own.l1 if is_lost else 0
     return round(0.97 - x.seed / 1000 - lost, 6)
 
 
@@ -74,11 +77,22 @@ def test_what_is_told_and_drawn_of_arms(studies: Studies) -> None:
     assert labels == ["bn, 0", "bn, 0.05", "bn, 0.1", "gn", "ln"]
 
 
-def test_arms_are_no_ground_for_advice_on_shifts(studies: Studies) -> None:
+def test_advice_of_an_arm(studies: Studies) -> None:
+    """With L1 of 0.1, bn loses 30 points on faint images; each arm has a row of its own."""
     nothing = Evidence([], {}, {}, [], [], [])
     main = next(iter(studies.shifted[0].arms.values()))
-    rows = advise(nothing, main, studies)
-    assert {row.study for row in rows} == {"seeds"}
+    assert {row.study for row in advise(nothing, main, studies)} == {"seeds"}
+    study = declare(
+        vary=VARY,
+        shifts=True,
+        situations=[{"when": "bn has L1, and {}", "at": at} for at in (0, 0.1)],
+    )
+    of_arms = [replace(one, study=study) for one in studies.shifted]
+    rows = advise(nothing, main, replace(studies, shifted=of_arms))
+    ours = [row for row in rows if row.study == "x" and not row.of_bn_alone]
+    assert [row.choice.best for row in ours] == [["gn", "ln"]] * 2
+    lost = [row.at_stake for row in ours]
+    assert lost == pytest.approx([0.4, 0.3])
 
 
 def test_a_question_of_all_trainings_alike(params: Params) -> None:

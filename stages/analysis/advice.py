@@ -54,7 +54,7 @@ def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]
     if evidence.seeds and evidence.by_accuracy:
         rows.append(Advice(_AS_USUAL, choose(evidence.by_accuracy), "seeds", "claims"))
     for question in studies.questions:
-        for situation in question.situations:
+        for situation in [] if question.study.shifts else question.situations:
             at = [x for x in question.comparisons if x.place in ("", situation.place)]
             if at:
                 name = question.study.name
@@ -62,8 +62,10 @@ def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]
                 rows.append(advice)
     rows += _advise_on_shifted(shifts, _SHIFTED, "seeds", "shifts")
     for one in studies.shifted:
-        for situation in () if one.has_arms else one.study.situations:
-            rows += _advise_on_shifted(one.shifts, situation, one.study.name, one.name)
+        for situation in one.study.situations:
+            if situation.place in one.arms:
+                arm = one.arms[situation.place]
+                rows += _advise_on_shifted(arm, situation, one.study.name, one.name)
     return rows
 
 
