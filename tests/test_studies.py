@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean
 
 import psutil
 import pytest
@@ -481,3 +482,22 @@ def test_networks_are_kept_as_they_were(tmp_path: Path) -> None:
         write_tensors(networks_path(study), {"bn.0.ra.x": torch.zeros(1)}, {})
         with pytest.raises(PipelineError, match=r"holds 'bn\.0\.ra\.x', not MODEL/SEED/RECIPE"):
             read_networks(study)
+
+
+def test_the_mixture_was_chosen_by_held_out_images() -> None:
+    """By the mean accuracy over these shifts; so were the channels of a group of gn beside it."""
+    declared = {study.name: study for study in DECLARED}
+    record = ROOT / declared["mixture-search"].record
+    arms = {(row["model"], row["recipe"]): row for row in _rows(record)}
+    accuracies: dict[tuple[str, str], list[float]] = {}
+    for row in _rows(record.with_suffix(".shifts.csv")):
+        if row["reading"] == row["model"] and row["shift"] in ("contrast", "brightness", "noise"):
+            arm = arms[row["model"], row["recipe"]]
+            own = arm["models.bn.layer_norm_first"] or arm["models.gn.channels_per_group"]
+            accuracies.setdefault((row["model"], own), []).append(float(row["accuracy"]))
+    best = sorted(accuracies, key=lambda arm: mean(accuracies[arm]), reverse=True)
+    chosen = {model: next(own for of, own in best if of == model) for model in ("bn", "gn")}
+    for name in ("mixture", "mixture-fashion"):
+        study = declared[name]
+        assert study.vary == {"models.bn.layer_norm_first": [0, int(chosen["bn"])]}
+        assert study.set["models.gn.channels_per_group"] == int(chosen["gn"])
