@@ -69,7 +69,8 @@ def _require_git() -> None:
 
 def _have_stages_use_this_python() -> None:
     """Make `python` in dvc.yaml mean this Python."""
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    others = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{others}"
 
 
 def _forget_ended_users() -> None:

@@ -271,6 +271,7 @@ HEADER = "model,seed,train.epochs,test_accuracy,test_loss,recipe"
         (f"{HEADER}\nbn,0,3,0.9,nan,ra\n", "row 1 has the test_loss 'nan', not a number"),
         (f"{HEADER}\nbn,0,3,0.9,0.1,ra,5\n", "row 1 has 7 cells for 6 columns"),
         (f"{HEADER}\nbn,0,3\n", "row 1 has 3 cells for 6 columns"),
+        (f"{HEADER}\nbn,0,3,0.9,0.1, ra\n", "row 1 has the recipe ' ra', not a digest such as r0"),
         (f"{HEADER}\n,0,3,0.9,0.1,ra\n", "row 1 has no model"),
         (f"{HEADER}\nBN,0,3,0.9,0.1,ra\n", "row 1 has the model 'BN', not one of bn, gn, ln, "),
         (f"outcome,{HEADER}\nOK,bn,0,3,0.9,0.1,ra\n", "row 1 has the outcome 'OK', not ok or di"),

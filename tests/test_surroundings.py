@@ -3,6 +3,7 @@
 Each case is a shell's command, with TRAIN and STUDY for those of this project, and its error.
 """
 
+import os
 import platform
 import re
 import subprocess
@@ -19,6 +20,7 @@ SHM = "unshare -rm sh -c 'mount -t tmpfs -o {} none /dev/shm; {} STUDY'"
 NO_SHM = r"study: /dev/shm cannot be written \({}\), and .*; free space there, .*"
 NO_LOCK = r"\S+: \.dvc/tmp/\S+ cannot be locked \([\w ]+\); move the project to a local disk .*"
 A_SCRIPT = "a stage runs as a module, in the project's folder: `python -m stages.train gn`"
+A_STUDY = "a study runs as a module, in the project's folder: `python -m stages.studies minute`"
 REFUSED = {
     "read-only /dev/shm": (SHM.format("ro", ""), NO_SHM.format("Read-only file system")),
     "full /dev/shm": (
@@ -38,6 +40,12 @@ REFUSED = {
     ),
     "a script": ("python stages/train.py ln", A_SCRIPT),
     "the folder of the scripts": ("cd stages; python -m train ln", A_SCRIPT),
+    "a script of studies": ("python stages/studies/causes.py", A_STUDY),
+    "no records of studies": (
+        "mv reports/studies kept; touch reports/studies; STUDY;"
+        "status=$?; rm reports/studies; mv kept reports/studies; exit $status",
+        r"study: \S+two.csv cannot be written \(File exists\); move away what has its name, .*",
+    ),
     "too little memory for torch": (
         "ulimit -v 1000000; TRAIN",
         "torch cannot be loaded: `ulimit -v` is too low; try `ulimit -v unlimited`",
@@ -125,3 +133,17 @@ def test_they_change_nothing(project: Project, model: bytes, script: str) -> Non
     run = _run(project, script)
     assert (run.returncode, run.stderr) == (0, "")
     assert _forget(project) == model
+
+
+def test_a_shell_without_a_path(project: Project) -> None:
+    """Git is then where the system has it."""
+    shown = "from stages.__main__ import _have_stages_use_this_python as f; f(); import shutil; "
+    code = shown + "print(shutil.which('python'), shutil.which('git'))"
+    run = project.try_run("env", "-u", "PATH", sys.executable, "-c", code)
+    found = (
+        str(Path(sys.executable).with_name("python")),
+        subprocess.run(
+            ["which", "git"], env={"PATH": os.defpath}, capture_output=True, text=True
+        ).stdout.strip(),
+    )
+    assert run.stdout.split() == list(found)

@@ -30,9 +30,10 @@ def write_bytes(path: Path, content: bytes) -> None:
             temporary.write_bytes(content)
             temporary.replace(path)
     except OSError as error:
-        raise PipelineError(
-            f"{path} cannot be written ({error.strerror}); free space or mend the permissions"
-        ) from None
+        remedy = "free space or mend the permissions"
+        if isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
+            remedy = "move away what has its name, or that of a folder above it"
+        raise PipelineError(f"{path} cannot be written ({error.strerror}); {remedy}") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -82,6 +82,8 @@ def _fault_of_row(row: Row) -> str:
     for column in ("model", "recipe"):
         if not row.get(column):
             return f"has no {column}"
+    if not re.fullmatch("r[0-9a-z]+", row["recipe"]):
+        return f"has the recipe {row['recipe']!r}, not a digest such as r0a41daf3"
     if not re.fullmatch(r"0|[1-9]\d{0,9}", row.get("seed", ""), re.ASCII):
         return f"has the seed {row.get('seed', '')!r}, not a whole number such as 0 or 12"
     if row["model"] not in _MODELS:

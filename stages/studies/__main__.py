@@ -85,7 +85,7 @@ def _choose(name: str | None, num_seeds: int | None) -> Study:
 
 
 def _run(jobs: list[Job], cluster: str | None) -> Finished[Job, Trained]:
-    if cluster is None:
+    if cluster is None or not jobs:
         widest = max((job.recipe.train for job in jobs), key=lambda x: x.threads, default=None)
         return local.run_jobs(run_job, jobs, count_workers(widest, len(jobs)) if widest else 1)
     if not find_spec("ray"):

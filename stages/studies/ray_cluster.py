@@ -12,6 +12,9 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import ray
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
 from ray._private.services import canonicalize_bootstrap_address_or_die
 
 from stages.core.errors import PipelineError
@@ -113,6 +116,8 @@ def _connected(address: str, jobs: Sequence[Job]) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         _collect_files(Path(folder), {job.recipe.data.name for job in jobs})
         try:
+            # Ray would do so for "auto" alone, and after we have looked for the cluster.
+            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
             _reach(address)
             ray.init(
                 address,
@@ -124,7 +129,7 @@ def _connected(address: str, jobs: Sequence[Job]) -> Iterator[None]:
             reason = str(error).strip().splitlines()[0].rstrip(".")
             raise PipelineError(
                 f"no Ray cluster at {address!r} ({reason}); start one with `ray start --head` and "
-                "give auto, or HOST:6379; or train here, without RAY"
+                "give auto, HOST:6379 or ray://HOST:10001; or train here, without RAY"
             ) from None
         try:
             yield
