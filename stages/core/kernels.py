@@ -37,5 +37,5 @@ def choose_kernels() -> None:
             os.environ.update(PORTABLE)
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # the only way to the same bits on every run
     # Threads that wait for one another sleep: spinning, they would take the core the last one
-    # needs. In small letters: OpenMP compares so, and in a Turkish locale that of I is not i.
+    # needs. In lower case, as OpenMP compares: a Turkish locale gives I another lower case than i.
     os.environ["OMP_WAIT_POLICY"] = "passive"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stages.analysis.comparison import Comparison
+from stages.analysis.comparison import Comparison, Verdict
 
 
 def format_p(p_value: float) -> str:
@@ -44,7 +44,9 @@ def format_interval(x: Comparison) -> str:
 
 def format_support(x: Comparison) -> str:
     """Write the interval, if any, and the p-value."""
-    return ", ".join(filter(None, (format_interval(x), format_p(x.p_value))))
+    is_bare = x.verdict == Verdict.DIFFER and x.interval and x.interval.low < 0 < x.interval.high
+    interval = f"barely: {format_interval(x)}" if is_bare else format_interval(x)
+    return ", ".join(filter(None, (interval, format_p(x.p_value))))
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:
@@ -52,9 +54,9 @@ def listed(words: Sequence[str], last: str = "and") -> str:
     return f" {last} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: float, noun: str) -> str:
     """Write a number with its noun."""
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return f"{number:g} {noun}{'s' * (number != 1)}"
 
 
 def capitalized(text: str) -> str:

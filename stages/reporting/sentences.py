@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import mean
 
 from stages.analysis.advice import choose
 from stages.analysis.comparison import Comparison, Verdict, can_flips_show
@@ -28,6 +29,8 @@ from stages.reporting.formats import (
 )
 from stages.reporting.words import call, name_pair, name_places, name_shift, name_where
 
+_FAR = 0.1  # a fraction: differences that may be as large say that nothing is known
+
 
 def tell(x: Comparison) -> str:
     """Say how accurate both are, the better one first, how far apart, and how sure that is."""
@@ -39,10 +42,10 @@ def tell_briefly(x: Comparison) -> str:
     return f"{_tell_both(x)} ({format_interval(x) or format_p(x.p_value)})"
 
 
-def _tell_both(x: Comparison, least_digits: int = 1) -> str:
+def _tell_both(x: Comparison) -> str:
     digits = count_digits(x)
     of = dict(zip((x.first, x.second), x.accuracies, strict=True))
-    shown = max(digits, least_digits)
+    shown = max(digits, 1)
     both = ", ".join(f"{call(name)} {format_share(of[name], shown)}" for name in x.order)
     return f"{both}, {format_points(x.size, digits)} apart"
 
@@ -203,7 +206,7 @@ def list_exceptions(found: Findings) -> list[str]:
 
 def _tell_case(x: Comparison) -> str:
     where = f"with {name_shift(x.shift)}: " if x.shift != CLEAN else ""
-    return f"{where}{_tell_both(x, least_digits=0)} ({format_interval(x)})"
+    return f"{where}{_tell_both(x)} ({format_interval(x)})"
 
 
 def tell_of_statistics(shifts: Shifts) -> str:
@@ -235,8 +238,8 @@ def tell_of_growth(found: Sequence[Growth]) -> str:
         told.append(f"{', '.join(factors)}, with normalization {placement} the ReLU")
     for x in found:
         if (x.model, x.placement) == ("bn", "before") and x.interval:
-            is_seen = x.interval.low <= THEORY <= x.interval.high
-            seen = f" Theory's {THEORY} for bn before the ReLU is {'not ' * (not is_seen)}seen."
+            no = "" if x.interval.low <= THEORY <= x.interval.high else "not "
+            seen = f" Theory's {THEORY} for bn before the ReLU (Yang et al. 2019) is {no}seen."
     return f"they grow from layer to layer by a factor of {'; '.join(told)}.{seen}"
 
 
@@ -246,6 +249,64 @@ def _factor(x: Growth) -> str:
 
 
 def answer_question(question: Question) -> list[tuple[str, str]]:
+    """Say what is less accurate than what, where, and by how much most of all.
+
+    A question of values of what varies is answered pair by pair.
+    """
+    if question.study.compare == "values" and not question.is_of_readings:
+        return list_pairs(question)
+    worse: dict[str, list[Comparison]] = {}
+    for x in question.comparisons:
+        if x.verdict == Verdict.DIFFER:
+            worse.setdefault(x.order[1], []).append(x)
+    if not worse:
+        return [(listed([call(one.name) for one in question.series]), _tell_of_none(question))]
+    return [(call(name), _tell_worse(found, question)) for name, found in worse.items()]
+
+
+def _tell_of_none(question: Question) -> str:
+    """Say it where nothing is shown to differ."""
+    told = ""
+    if question.places == [""]:
+        means = [format_share(mean(one.accuracy(0).values())) for one in question.series]
+        told = f"{', '.join(means)}; "
+    if all(x.verdict == Verdict.EQUAL for x in question.comparisons):
+        return f"{told}{equal_within(question.margin)}."
+    return f"{told}no difference is shown{_tell_reach(question.comparisons)}."
+
+
+def _tell_worse(found: Sequence[Comparison], question: Question) -> str:
+    """Say than what, and where, the second of each comparison in ``order`` is less accurate."""
+    places: dict[tuple[str, ...], list[str]] = {}
+    for place in dict.fromkeys(x.place for x in found):
+        better = tuple(call(x.order[0]) for x in found if x.place == place)
+        places.setdefault(better, []).append(place)
+    parts = [
+        f"than {listed(better)} {name_places(some, question.places)}".strip()
+        for better, some in places.items()
+    ]
+    largest = max(found, key=lambda x: x.size)
+    at = name_places([largest.place], question.places)
+    most = f", most of all {at}" if at and len(found) > 1 else ""
+    told = f"less accurate {'; '.join(parts)}{most}: {tell(largest)}"
+    return f"{told}{_tell_fewer(largest, question)}."
+
+
+def _tell_fewer(x: Comparison, question: Question) -> str:
+    """Name the number of seeds of a comparison that has fewer than the others."""
+    most = max(one.num_seeds for one in question.comparisons)
+    return f", over {x.num_seeds} seeds" if x.num_seeds < most else ""
+
+
+def _tell_reach(comparisons: Sequence[Comparison]) -> str:
+    """Name the far end of what is not settled, where that says anything."""
+    ends = [abs(end) for x in comparisons if x.interval for end in vars(x.interval).values()]
+    if len(ends) < 2 * len(comparisons) or max(ends) > _FAR:
+        return ""
+    return f", but less than {format_points(max(ends), 1)} apart"
+
+
+def list_pairs(question: Question) -> list[tuple[str, str]]:
     """Say of each pair what differs, in which direction, by how much and how surely.
 
     Pairs of which the same is to be said share one sentence: its subject, and the sentence.
@@ -270,9 +331,8 @@ def _tell_pair(comparisons: Sequence[Comparison], margin: float) -> str:
     for said, found in alike.items():
         largest = max(found, key=lambda x: x.size)
         clause = tell(largest) if largest.verdict == Verdict.DIFFER else said[0]
-        if largest.verdict == Verdict.OPEN and all(x.interval for x in found):
-            reach = max(abs(end) for x in found for end in vars(x.interval).values())
-            clause += f", but less than {format_points(reach, 1)} apart"
+        if largest.verdict == Verdict.OPEN:
+            clause += _tell_reach(found)
         if largest.verdict == Verdict.DIFFER and len(found) > 1:
             ahead, behind = map(call, said)
             most = f"most of all {name_places([largest.place], order)}"
@@ -292,8 +352,12 @@ def note_question(question: Question) -> str:
         ends = sorted({min(question.planned), max(question.planned)})
         plan = (
             f"To show {format_margin(question.margin)}, the smallest difference that matters, "
-            f"takes {' to '.join(f'{end:,}' for end in ends)} seeds, by the spread of the first "
-            "five and with a power of 80 %."
+            f"takes {' to '.join(_count_seeds(end) for end in ends)} seeds, by the spread of the "
+            "first five and with a power of 80 %."
         )
     flips, records = tell_of_flips(question.comparisons), tell_of_record(question.results)
     return " ".join(filter(None, (f"{seeds} seeds each.", plan, flips, *records)))
+
+
+def _count_seeds(number: int) -> str:
+    return f"{number}" if number <= 1_000 else "more than 1,000"

@@ -61,6 +61,7 @@ def tabulate_question(question: Question) -> Table:
     rows = [
         [place, *(show(one.cells[i], one.column) for one in question.series)]
         for i, place in enumerate(question.places)
+        if any(one.cells[i].rows for one in question.series)
     ]
     header = [axis, *(f"{call(one.name)} (%)" for one in question.series)]
     return (header, rows) if axis else (header[1:], [row[1:] for row in rows])
@@ -101,7 +102,7 @@ def _tell_advice(one: Advice, margin: float, test_batch: int) -> list[str]:
     if not choice.is_usable:
         take = f"none{'; train with such images' * bool(kinds)}"
     if choice.worse:
-        x = max(choice.worse, key=lambda x: x.size)
+        x = min(choice.worse, key=lambda x: x.size)
         support = ": ".join(filter(None, (name_shift(x.shift), tell_briefly(x))))
     elif choice.is_usable:
         support = (

@@ -7,9 +7,10 @@ from statistics import mean
 from stages.analysis.causes import Causes, Effect
 from stages.analysis.comparison import Shift, Verdict
 from stages.core.params import MODELS
+from stages.evaluation.interventions import MANY
 from stages.records.causes import BLENDED_SHIFTS, BRIGHTNESS, CLEAN, CONTRAST, NOISE, Case, case_of
 from stages.records.summary import list_seeds
-from stages.reporting.formats import format_share, listed
+from stages.reporting.formats import counted, format_share, listed
 from stages.reporting.words import name_shift
 
 _MOST = 0.8  # of a loss restored, a fraction
@@ -23,8 +24,8 @@ def answer(causes: Causes) -> str:
     cure = causes.find(case_of("bn", CONTRAST, [first]))
     broken = causes.find(case_of("ln", CONTRAST, others))
     told = (
-        "In use, bn normalizes by the averages of its training. Those of bright images do not fit "
-        "a faded one. gn and ln measure each image, and still read it."
+        "In use, bn normalizes by averages of its training images. They do not fit a faded one. "
+        "gn and ln measure each image, and still read it."
     )
     if _restores_most(cure):
         told += (
@@ -58,7 +59,7 @@ def explain(causes: Causes) -> list[tuple[str, str]]:
         *((f"bn, {name_shift(shift)}", _tell_cure(causes, shift)) for shift in _SHIFTS),
         ("The same failure, made in gn and ln", _tell_freezing(causes)),
         ("Why later layers repair it in bn, but not in gn and ln", _tell_recovery(causes)),
-        ("Why noise harms bn most", _tell_noise(causes)),
+        ("What noise does to bn", _tell_noise(causes)),
     ]
 
 
@@ -105,7 +106,7 @@ def _tell_effect(causes: Causes, case: Case) -> str:
         return told
     ends = effect.restored.interval.low, effect.restored.interval.high
     low, high = (f"{100 * end:.0f}" for end in ends)
-    share = f"{100 * effect.restored.value:.0f} % of the loss regained, {low} to {high}"
+    share = f"{100 * effect.restored.value:.0f} % of what was lost, {low} to {high}"
     return f"{told} ({share})"
 
 
@@ -135,17 +136,19 @@ def _tell_recovery(causes: Causes) -> str:
         for (_, change), effect in effects.items()
     )
     told = [
-        f"{model} then reads {_share(causes, case_of(model, CONTRAST, others))}. Before each "
-        "later layer, give each channel its mean and variance on clean images again: "
-        f"{_tell_effect(causes, effects[model, 'align channels'].case)}. Shift and scale all "
-        f"channels alike instead: {_tell_effect(causes, effects[model, 'align all'].case)}"
+        f"{model} reads {_share(causes, case_of(model, CONTRAST, others))}; corrected channel by "
+        f"channel, {_tell_effect(causes, effects[model, 'align channels'].case)}; with one "
+        f"correction for all channels, {_tell_effect(causes, effects[model, 'align all'].case)}"
         for model in _OTHERS
     ]
     so = (
-        " So the error that stays differs from channel to channel. bn normalizes each channel on "
-        "its own and removes it; gn and ln normalize several together and cannot."
+        "a frozen first layer leaves another error in each channel. bn normalizes each channel on "
+        "its own and removes it; gn and ln normalize several together and cannot. The test: "
+    ) * is_by_channel
+    return (
+        f"{so}freeze layer {causes.layers[0]}, and bring the statistics before each later layer, "
+        f"of {MANY} images at a time, back to those of clean images. {'. '.join(told)}."
     )
-    return f"freeze layer {causes.layers[0]}. {'. '.join(told)}.{so * is_by_channel}"
 
 
 def _tell_noise(causes: Causes) -> str:
@@ -183,9 +186,9 @@ def _tell_blends(causes: Causes) -> str:
     return (
         f"layer {causes.layers[0]} alone can measure each image by itself: with "
         f"{name_shift(CONTRAST)}, bn then reads {alone}. In all layers, "
-        "bn can blend the statistics of a few test images with its averages. These then count as "
-        f"much as {causes.prior:g} of the images (chosen on training images). The accuracy is "
-        f"within a point of its best from so many test images on: {', '.join(told)}."
+        "bn can blend the statistics of a few test images with its averages, which then weigh as "
+        f"much as {counted(causes.prior, 'more image')} (a number chosen on training images). The "
+        f"accuracy is within a point of its best from so many images on: {', '.join(told)}."
     )
 
 

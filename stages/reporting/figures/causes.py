@@ -31,8 +31,8 @@ def draw_causes(causes: Causes) -> Figure:
             _draw_models(left, causes, _LEFT, shift)
             _draw_models(right, causes, _RIGHT, shift)
             left.set(ylabel="accuracy (%)", ylim=(-4, 104))
-            left.set(title=f"{capitalized(name_shift(shift))}: cure")
-            right.set(title="and break")
+            left.set(title=f"{capitalized(name_shift(shift))}: bn, cured")
+            right.set(title="gn and ln, broken")
             for axes in (left, right):
                 axes.tick_params(labelbottom=True)
         panels[-1][0].set(xlabel="layers of bn that measure\nthe test images")

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from stages.reporting.figures.style import PAPER, figure_style, subplots
 
 # None is the colour of a model, all are light enough to read black numbers on.
-_FILLS = ["#F5E99C", "#CDB5D8", "#C9C9C9", "#F7C5D8", "#CFD09A", "#B59AB5", "#A8A8A8", "#FFFFFF"]
+_FILLS = ["#F5E99C", "#CDB5D8", "#A9D6F5", "#F7C5D8", "#BFE3B4", "#F5C08A", "#C9C9C9", "#E3D3BE"]
 _GAP = 0.5  # cells between channels
 _LINE = 1.3  # cells between images: room for a mean and a variance
 
