@@ -272,7 +272,8 @@ def _tell_of_none(question: Question) -> str:
         told = f"{', '.join(means)}; "
     if all(x.verdict == Verdict.EQUAL for x in question.comparisons):
         return f"{told}{equal_within(question.margin)}."
-    return f"{told}no difference is shown{_tell_reach(question.comparisons)}."
+    reach = _tell_reach(question.comparisons)
+    return f"{told}no difference is shown{f'; they are {reach}' if reach else ''}."
 
 
 def _tell_worse(found: Sequence[Comparison], question: Question) -> str:
@@ -303,7 +304,7 @@ def _tell_reach(comparisons: Sequence[Comparison]) -> str:
     ends = [abs(end) for x in comparisons if x.interval for end in vars(x.interval).values()]
     if len(ends) < 2 * len(comparisons) or max(ends) > _FAR:
         return ""
-    return f", but less than {format_points(max(ends), 1)} apart"
+    return f"less than {format_points(max(ends), 1)} apart"
 
 
 def list_pairs(question: Question) -> list[tuple[str, str]]:
@@ -332,7 +333,7 @@ def _tell_pair(comparisons: Sequence[Comparison], margin: float) -> str:
         largest = max(found, key=lambda x: x.size)
         clause = tell(largest) if largest.verdict == Verdict.DIFFER else said[0]
         if largest.verdict == Verdict.OPEN:
-            clause += _tell_reach(found)
+            clause = ", but ".join(filter(None, (clause, _tell_reach(found))))
         if largest.verdict == Verdict.DIFFER and len(found) > 1:
             ahead, behind = map(call, said)
             most = f"most of all {name_places([largest.place], order)}"

@@ -24,7 +24,7 @@ def answer(causes: Causes) -> str:
     cure = causes.find(case_of("bn", CONTRAST, [first]))
     broken = causes.find(case_of("ln", CONTRAST, others))
     told = (
-        "In use, bn normalizes by averages of its training images. They do not fit a faded one. "
+        "In use, bn normalizes by averages of its training images, which do not fit a faded one. "
         "gn and ln measure each image, and still read it."
     )
     if _restores_most(cure):
@@ -106,7 +106,7 @@ def _tell_effect(causes: Causes, case: Case) -> str:
         return told
     ends = effect.restored.interval.low, effect.restored.interval.high
     low, high = (f"{100 * end:.0f}" for end in ends)
-    share = f"{100 * effect.restored.value:.0f} % of what was lost, {low} to {high}"
+    share = f"{100 * effect.restored.value:.0f} % of the lost accuracy regained, {low} to {high}"
     return f"{told} ({share})"
 
 
