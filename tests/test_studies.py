@@ -196,13 +196,14 @@ def test_a_row_that_is_killed_each_time_costs_no_other(project: Project) -> None
 @pytest.mark.torture
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
 def test_a_row_with_too_little_memory_costs_no_other(project: Project) -> None:
-    study = "ulimit -v 5000000; python -m stages.studies large"
+    study = "ulimit -v 4200000; python -m stages.studies large"
     output = project.run("sh", "-c", study, status=1)
     assert output.splitlines()[-1] == (
         "study: 1 of 2 trainings failed: bn seed 0 train.batch_size 10000 "
         "(out of memory; end other programs, or try a smaller train.batch_size)"
     )
-    assert len(output.splitlines()) == 3  # how many there are, the good row, the bad one
+    others = [line for line in output.splitlines() if not line.startswith("training ")]
+    assert len(others) == 2  # how many there are, and that one
     assert [row["train.batch_size"] for row in _rows(_record(project, "large"))] == ["64"]
 
 
