@@ -1,6 +1,7 @@
 """A study with shifts and something that varies: a question, and shifted accuracies by arm."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,21 +24,23 @@ FAINT = "contrast", 0.1
 def _read(x: Planned, case: Case) -> float:
     """97 % less a tenth of a percent a seed; faint, bn loses 40 points, and as many less as L1."""
     is_lost = (case.reading, case.severity) == ("bn", 0.1)
-    lost = 0.4 + (x.seed - 1) / 1000 - x.recipe.own.l1 if is_lost else 0
-    return round(0.97 - x.seed / 1000 - lost, 6)
+    lost = 0.4 + (x.seed - 1) / 1000 - x.recipe.own.l1 * (1 + (x.seed - 1) / 100)
+    return round(0.97 - x.seed / 1000 - lost * is_lost, 6)
 
 
 @pytest.fixture
 def studies(params: Params) -> Studies:
     params = change(params, shifts__contrast=[0.5, 0.1], shifts__inversion=False)
-    study = declare(vary=VARY, shifts=True)
+    return _study(params, {"vary": VARY, "shifts": True})
+
+
+def _study(params: Params, keys: dict[str, Any]) -> Studies:
     shifted = [
         SeededRow(**vars(case), accuracy=_read(x, case), seed=x.seed, recipe=x.recipe.digest)
-        for x in list_trainings(study, params)
+        for x in list_trainings(declare(**keys), params)
         for case in list_cases(x.arm.model, params.shifts)
     ]
-    plain = {"test_accuracy": "0.97"}
-    results = collect_made_up(params, lambda _: plain, shifted, vary=VARY, shifts=True)
+    results = collect_made_up(params, lambda _: {"test_accuracy": "0.97"}, shifted, **keys)
     return compare_studies({"x": results}, params)
 
 
@@ -67,32 +70,42 @@ def test_what_is_told_and_drawn_of_arms(studies: Studies) -> None:
     assert tell_of_sizes(one.shifts) == ""  # which are of each arm
     header, rows = tabulate_shifts(one)
     assert header == ["%", "clean", "contrast \N{MULTIPLICATION SIGN} 0.1"]
-    assert ["bn, 0.05", "96.9", "61.9"] in rows
+    assert ["bn (0.05)", "96.9", "61.9"] in rows
     assert [row[0] for row in rows].count("gn") == 1
     contrast, legend = draw_shifts(one.arms, one.controls).axes
     assert [line.get_ydata()[0] for line in contrast.lines] == pytest.approx(
         [56.9, 61.9, 66.9, 96.9, 96.9]
     )
     labels = [text.get_text() for text in legend.get_legend().get_texts()]
-    assert labels == ["bn, 0", "bn, 0.05", "bn, 0.1", "gn", "ln"]
+    assert labels == ["bn, 0", "bn (0.05)", "bn, 0.1", "gn", "ln"]
 
 
-def test_advice_of_an_arm(studies: Studies) -> None:
-    """With L1 of 0.1, bn loses 30 points on faint images; each arm has a row of its own."""
+def test_arms_are_no_ground_for_advice_on_shifts(studies: Studies) -> None:
     nothing = Evidence([], {}, {}, [], [], [])
     main = next(iter(studies.shifted[0].arms.values()))
-    assert {row.study for row in advise(nothing, main, studies)} == {"seeds"}
-    study = declare(
-        vary=VARY,
-        shifts=True,
-        situations=[{"when": "bn has L1, and {}", "at": at} for at in (0, 0.1)],
-    )
-    of_arms = [replace(one, study=study) for one in studies.shifted]
-    rows = advise(nothing, main, replace(studies, shifted=of_arms))
-    ours = [row for row in rows if row.study == "x" and not row.of_bn_alone]
-    assert [row.choice.best for row in ours] == [["gn", "ln"]] * 2
-    lost = [row.at_stake for row in ours]
-    assert lost == pytest.approx([0.4, 0.3])
+    rows = advise(nothing, main, studies)
+    assert {row.study for row in rows} == {"seeds"}
+
+
+def test_values_are_compared_and_advised_on(params: Params) -> None:
+    """Faint, bn with L1 of 0.1 reads 10 points more than without: the better choice."""
+    params = change(params, shifts__contrast=[0.5, 0.1], shifts__inversion=False)
+    keys = {"vary": VARY, "shifts": True, "compare": "values"}
+    keys |= {"situations": [{"when": "I take bn, and {}"}]}
+    (one,) = (studies := _study(params, keys)).shifted
+    assert {(x.first, x.second, x.of) for x in one.shifts.comparisons} == {
+        ("0.05", "0", "bn"),
+        ("0.1", "0", "bn"),
+    }
+    difference = {(x.first, *x.shift): x.difference for x in one.shifts.comparisons}
+    assert len(difference) == 2 * 2
+    assert difference["0.05", *FAINT] == pytest.approx(0.05)
+    assert difference["0.1", *FAINT] == pytest.approx(0.1)
+    assert list_shifts(one.shifts)[0][1].startswith("bn (0.1) 66.9 %, bn (0) 56.9 %, 10")
+    main = replace(one.shifts, comparisons=[])
+    (row,) = advise(Evidence([], {}, {}, [], [], []), main, studies)
+    assert (row.study, row.at_stake) == ("x", pytest.approx(0.1))
+    assert "0" not in row.choice.best
 
 
 def test_a_question_of_all_trainings_alike(params: Params) -> None:

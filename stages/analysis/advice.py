@@ -63,9 +63,7 @@ def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]
     rows += _advise_on_shifted(shifts, _SHIFTED, "seeds", "shifts")
     for one in studies.shifted:
         for situation in one.study.situations:
-            if situation.place in one.arms:
-                arm = one.arms[situation.place]
-                rows += _advise_on_shifted(arm, situation, one.study.name, one.name)
+            rows += _advise_on_shifted(one.shifts, situation, one.study.name, one.name)
     return rows
 
 

@@ -1,6 +1,6 @@
 """How the models differ on shifted test images, shift by shift."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
@@ -77,18 +77,20 @@ def compare_seeds_by_shift(
     arms: Mapping[str, Mapping[str, Cell]],
     models: Sequence[str],
     controls: Sequence[str] = (),
+    of_values: bool = False,
 ) -> dict[str, Shifts]:
     """Compare ``models`` over the seeds that have all shifts in the cells of all models.
 
     They are compared in each of the ``arms``, by the name of its place, with all tests as one
-    family; two ``controls``, which are the same everywhere, once. Left out are arms with fewer
+    family; two ``controls``, which are the same everywhere, once. Or else, ``of_values``, each
+    other model in a later arm is compared with itself in the first. Left out are arms with fewer
     than two such seeds.
     """
     by_arm = {
         place: by_seed for place, cells in arms.items() if (by_seed := _read_seeds(params, cells))
     }
-    pairs = []
-    for place, by_seed in by_arm.items():
+    pairs = list(_pair_arms(by_arm, controls)) if of_values else []
+    for place, by_seed in () if of_values else by_arm.items():
         for a, b in _list_pairs(list(by_seed), models):
             is_same = {a.model, b.model} <= set(controls)
             if not is_same or place == next(iter(by_arm)):
@@ -100,6 +102,19 @@ def compare_seeds_by_shift(
         place: _summarize(params, by_seed, [x for x in comparisons if x.place in ("", place)])
         for place, by_seed in by_arm.items()
     }
+
+
+def _pair_arms(
+    by_arm: Mapping[str, Mapping[Case, dict[int, float]]], controls: Sequence[str]
+) -> Iterator[Pair]:
+    """Pair each model, as it is usually read, in each later arm with itself in the first."""
+    for place, by_seed in list(by_arm.items())[1:]:
+        first, *_ = by_arm
+        for case, values in by_seed.items():
+            shift = case.shift, case.severity
+            if case.reading not in (BATCH, *controls) and shift != CLEAN:
+                both = values, by_arm[first][case]
+                yield Pair(place, first, *both, of=case.model, shift=shift)
 
 
 def _read_seeds(params: Params, cells: Mapping[str, Cell]) -> dict[Case, dict[int, float]]:

@@ -147,7 +147,8 @@ def compare_studies(records: Mapping[str, Results | None], params: Params) -> St
             found.questions.extend(one for one in questions if one.has_results)
         if study.shifts:
             arms = {place: {m: cells[m][i] for m in cells} for i, place in enumerate(places)}
-            if by_arm := compare_seeds_by_shift(params, arms, list(cells), controls):
+            of_values = study.compare == "values"
+            if by_arm := compare_seeds_by_shift(params, arms, list(cells), controls, of_values):
                 found.shifted.append(ShiftedStudy(study, by_arm, controls))
     return found
 

@@ -105,10 +105,14 @@ class Study(BaseModel):
         places = list(map(word_of, next(iter(self.vary.values()), [])))
         allowed = f"allowed: {', '.join(places)}" if places else "but nothing varies"
         for one in self.situations:
-            if one.place not in (places or [""]):
+            of_values = self.compare == "values"
+            if one.place not in (places if places and not of_values else [""]):
                 raise ValueError(f"situations has at {reprlib.repr(one.place)}; {allowed}")
-            if self.variants or self.compare == "values":
-                raise ValueError("situations are given; allowed: where models are compared")
+            if self.variants or of_values != bool(self.shifts and self.vary):
+                raise ValueError(
+                    "situations are given; allowed: where models are compared, or on shifted "
+                    "images the values of what varies"
+                )
             if one.readings and not self.readings:
                 raise ValueError("situations has readings, but the study asks nothing of them")
             if self.shifts and "{}" not in one.when:

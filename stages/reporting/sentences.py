@@ -10,7 +10,7 @@ from stages.analysis.evidence import Evidence
 from stages.analysis.failures import LOSS_OF_GUESSING, Failure
 from stages.analysis.findings import Findings
 from stages.analysis.gradients import THEORY, Growth
-from stages.analysis.shifts import Shifts, find_enough
+from stages.analysis.shifts import BATCH, Shifts, find_enough
 from stages.analysis.studies import Question
 from stages.core.params import MODELS, Params
 from stages.evaluation.shifts import CLEAN
@@ -27,7 +27,7 @@ from stages.reporting.formats import (
     format_support,
     listed,
 )
-from stages.reporting.words import call, name_pair, name_places, name_shift, name_where
+from stages.reporting.words import call, name_arm, name_pair, name_places, name_shift, name_where
 
 _FAR = 0.1  # a fraction: differences that may be as large say that nothing is known
 
@@ -46,7 +46,7 @@ def _tell_both(x: Comparison) -> str:
     digits = count_digits(x)
     of = dict(zip((x.first, x.second), x.accuracies, strict=True))
     shown = max(digits, 1)
-    both = ", ".join(f"{call(name)} {format_share(of[name], shown)}" for name in x.order)
+    both = ", ".join(f"{name_arm(x.of, name)} {format_share(of[name], shown)}" for name in x.order)
     return f"{both}, {format_points(x.size, digits)} apart"
 
 
@@ -214,6 +214,8 @@ def tell_of_statistics(shifts: Shifts) -> str:
     gain, loss = (shifts.most_by_batch(is_gain=one) for one in (True, False))
     both = ("gains", gain), ("loses", loss)
     told = [f"{verb} most with {name_where(x)}: {tell(x)}" for verb, x in both if x]
+    if not any(x.first == BATCH for x in shifts.comparisons):
+        return ""
     if not told:
         return "No difference between bn and bn-batch is shown."
     return f"Compared with bn, bn-batch {'; it '.join(told)}."

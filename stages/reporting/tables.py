@@ -13,7 +13,7 @@ from stages.evaluation.shifts import list_sets
 from stages.records.summary import axis_of, list_seeds, show
 from stages.reporting.formats import format_points, format_share, listed
 from stages.reporting.sentences import equal_within, tell_briefly
-from stages.reporting.words import READINGS, call, name_kind, name_shift
+from stages.reporting.words import READINGS, call, name_arm, name_kind, name_shift
 
 Table = tuple[list[str], list[list[str]]]
 
@@ -77,7 +77,7 @@ def tabulate_shifts(one: ShiftedStudy) -> Table:
             is_usual = case.batch_size in (None, first.params.test_batch)
             if is_usual and last[case.shift] == case.severity:
                 is_control = case.model in one.controls
-                name = ", ".join(filter(None, (call(case.reading), "" if is_control else place)))
+                name = name_arm(case.reading, "" if is_control else place)
                 row = rows.setdefault(name, [name])
                 if len(row) <= len(last):  # a control is the same in each arm
                     row.append(f"{100 * share:.1f}")

@@ -105,6 +105,11 @@ def call(name: str) -> str:
     return CALLED.get(name, name)
 
 
+def name_arm(model: str, value: str) -> str:
+    """Name a model with a value of what varies; either may be missing."""
+    return f"{call(model)} ({value})" if model and value else call(model or value)
+
+
 def name_pair(x: Comparison) -> str:
     """Name what is compared."""
     if x.of:

@@ -14,7 +14,7 @@ from stages.analysis.shifts import BATCH, NEUTRAL, Shifts
 from stages.evaluation.shifted_images import shift_images
 from stages.evaluation.shifts import CLEAN
 from stages.reporting.figures.style import COLOURS, GREY, MARKERS, PAPER, figure_style, subplots
-from stages.reporting.words import SHIFTS, call
+from stages.reporting.words import SHIFTS, name_arm
 
 _LOOKS: dict[str, dict[str, Any]] = {
     **{m: {"color": COLOURS[m], "marker": MARKERS[m], "markersize": 5} for m in MARKERS},
@@ -24,6 +24,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
     },
 }
 _COLUMNS = 2
+_DOTTED = 4  # so many lines have room for dots
 _ASIDE = 0.025  # of the width of a panel: how far the dots of the models lie apart
 
 
@@ -41,8 +42,8 @@ def draw_shifts(
     """Draw the accuracy of each reading by the severity of each shift, from no shift on.
 
     Under each axis stands the ``image`` [1, 1, H, W], so changed. Several seeds are dots beside
-    their mean, those of the models side by side. If something varies, there are no dots, and a line
-    for each of its values, the fainter the earlier.
+    their mean, those of the models side by side, where the lines are few. If something varies, each
+    of its values has a line, the fainter the earlier.
     """
     lines = _list_lines(arms, controls)
     accuracy = lines[0].shifts.accuracy
@@ -52,7 +53,7 @@ def draw_shifts(
         height = 1.65 if image is None else 1.9
         figure, panels = subplots(6.4, height * rows, rows, _COLUMNS, sharey=True, squeeze=False)
         for axes, shift in zip(panels.flat, shifts, strict=False):
-            severities = _draw_shift(axes, shift, lines, has_dots=len(arms) == 1)
+            severities = _draw_shift(axes, shift, lines, has_dots=len(lines) <= _DOTTED)
             if image is not None:
                 _draw_images(axes, shift, severities, image)
         for axes in panels.flat[len(shifts) :]:
@@ -72,7 +73,7 @@ def _list_lines(arms: Mapping[str, Shifts], controls: Sequence[str]) -> list[_Li
         for reading, look in _LOOKS.items():
             if reading in known and not (place and reading == BATCH):
                 at = "" if reading in controls else place
-                name = ", ".join(filter(None, (long.get(reading, call(reading)), at)))
+                name = name_arm(long.get(reading, reading), at)
                 alpha = (1 + 4 * number / len(arms)) / 5 if at else 1
                 lines.setdefault(name, _Line(name, reading, shifts, {**look, "alpha": alpha}))
     return sorted(lines.values(), key=lambda line: line.reading in controls)
