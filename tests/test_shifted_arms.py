@@ -77,7 +77,7 @@ def test_what_is_told_and_drawn_of_arms(studies: Studies) -> None:
         [56.9, 61.9, 66.9, 96.9, 96.9]
     )
     labels = [text.get_text() for text in legend.get_legend().get_texts()]
-    assert labels == ["bn, 0", "bn (0.05)", "bn, 0.1", "gn", "ln"]
+    assert labels == ["bn (0)", "bn (0.05)", "bn (0.1)", "gn", "ln"]
 
 
 def test_arms_are_no_ground_for_advice_on_shifts(studies: Studies) -> None:
