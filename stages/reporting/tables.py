@@ -102,7 +102,8 @@ def _tell_advice(one: Advice, margin: float, test_batch: int) -> list[str]:
     if not choice.is_usable:
         take = f"none{'; train with such images' * bool(kinds)}"
     if choice.worse:
-        x = min(choice.worse, key=lambda x: x.size)
+        largest = {x.order[1]: x for x in sorted(choice.worse, key=lambda x: x.size)}
+        x = min(largest.values(), key=lambda x: x.size)
         support = ": ".join(filter(None, (name_shift(x.shift), tell_briefly(x))))
     elif choice.is_usable:
         support = (
