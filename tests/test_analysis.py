@@ -28,7 +28,7 @@ from stages.records.declaration import Situation
 from stages.records.plan import Planned, list_trainings
 from stages.records.record import Row, write_rows
 from stages.records.results import CHANCE, Results
-from stages.reporting.sentences import note_question
+from stages.reporting.questions import note_question
 from tests.conftest import change
 from tests.made_up import DIVERGED, collect_made_up, declare, record, score
 

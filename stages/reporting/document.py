@@ -17,7 +17,7 @@ from stages.evaluation import interventions
 from stages.records.declaration import text_of
 from stages.records.results import CHANCE
 from stages.records.summary import axis_of
-from stages.reporting import sentences, tables, why
+from stages.reporting import questions, sentences, tables, why
 from stages.reporting.draw import describe_drawing
 from stages.reporting.figures.gallery import Picture
 from stages.reporting.figures.style import COLOURS, NAMES, render_svg
@@ -61,6 +61,7 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         "capitalized": capitalized,
     }
     environment.globals |= {
+        "questions": questions,
         "tell": sentences,
         "tables": tables,
         "list_first": list_first,

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from statistics import mean
 
 from stages.analysis.advice import choose
 from stages.analysis.comparison import Comparison, Verdict, can_flips_show
@@ -11,10 +10,8 @@ from stages.analysis.failures import LOSS_OF_GUESSING, Failure
 from stages.analysis.findings import Findings
 from stages.analysis.gradients import THEORY, Growth
 from stages.analysis.shifts import BATCH, Shifts, find_enough
-from stages.analysis.studies import Question
 from stages.core.params import MODELS, Params
 from stages.evaluation.shifts import CLEAN
-from stages.records.summary import tell_of_record
 from stages.reporting.figures.style import NAMES
 from stages.reporting.formats import (
     capitalized,
@@ -27,9 +24,7 @@ from stages.reporting.formats import (
     format_support,
     listed,
 )
-from stages.reporting.words import call, name_arm, name_pair, name_places, name_shift, name_where
-
-_FAR = 0.1  # a fraction: differences that may be as large say that nothing is known
+from stages.reporting.words import call, name_arm, name_pair, name_shift, name_where
 
 
 def tell(x: Comparison) -> str:
@@ -248,119 +243,3 @@ def tell_of_growth(found: Sequence[Growth]) -> str:
 def _factor(x: Growth) -> str:
     ends = f" ({x.interval.low:.3f} to {x.interval.high:.3f})" if x.interval else ""
     return f"{x.factor:.3f}{ends}"
-
-
-def answer_question(question: Question) -> list[tuple[str, str]]:
-    """Say what is less accurate than what, where, and by how much most of all.
-
-    A question of values of what varies is answered pair by pair.
-    """
-    if question.study.compare == "values" and not question.is_of_readings:
-        return list_pairs(question)
-    worse: dict[str, list[Comparison]] = {}
-    for x in question.comparisons:
-        if x.verdict == Verdict.DIFFER:
-            worse.setdefault(x.order[1], []).append(x)
-    if not worse:
-        return [(listed([call(one.name) for one in question.series]), _tell_of_none(question))]
-    return [(call(name), _tell_worse(found, question)) for name, found in worse.items()]
-
-
-def _tell_of_none(question: Question) -> str:
-    """Say it where nothing is shown to differ."""
-    told = ""
-    if question.places == [""]:
-        means = [format_share(mean(one.accuracy(0).values())) for one in question.series]
-        told = f"{', '.join(means)}; "
-    if all(x.verdict == Verdict.EQUAL for x in question.comparisons):
-        return f"{told}{equal_within(question.margin)}."
-    reach = _tell_reach(question.comparisons)
-    return f"{told}no difference is shown{f'; they are {reach}' if reach else ''}."
-
-
-def _tell_worse(found: Sequence[Comparison], question: Question) -> str:
-    """Say than what, and where, the second of each comparison in ``order`` is less accurate."""
-    places: dict[tuple[str, ...], list[str]] = {}
-    for place in dict.fromkeys(x.place for x in found):
-        better = tuple(call(x.order[0]) for x in found if x.place == place)
-        places.setdefault(better, []).append(place)
-    parts = [
-        f"than {listed(better)} {name_places(some, question.places)}".strip()
-        for better, some in places.items()
-    ]
-    largest = max(found, key=lambda x: x.size)
-    at = name_places([largest.place], question.places)
-    most = f", most of all {at}" if at and len(found) > 1 else ""
-    told = f"less accurate {'; '.join(parts)}{most}: {tell(largest)}"
-    return f"{told}{_tell_fewer(largest, question)}."
-
-
-def _tell_fewer(x: Comparison, question: Question) -> str:
-    """Name the number of seeds of a comparison that has fewer than the others."""
-    most = max(one.num_seeds for one in question.comparisons)
-    return f", over {x.num_seeds} seeds" if x.num_seeds < most else ""
-
-
-def _tell_reach(comparisons: Sequence[Comparison]) -> str:
-    """Name the far end of what is not settled, where that says anything."""
-    ends = [abs(end) for x in comparisons if x.interval for end in vars(x.interval).values()]
-    if len(ends) < 2 * len(comparisons) or max(ends) > _FAR:
-        return ""
-    return f"less than {format_points(max(ends), 1)} apart"
-
-
-def list_pairs(question: Question) -> list[tuple[str, str]]:
-    """Say of each pair what differs, in which direction, by how much and how surely.
-
-    Pairs of which the same is to be said share one sentence: its subject, and the sentence.
-    """
-    by_pair: dict[str, list[Comparison]] = {}
-    for x in question.comparisons:
-        by_pair.setdefault(name_pair(x), []).append(x)
-    alike: dict[str, list[str]] = {}
-    for name, comparisons in by_pair.items():
-        alike.setdefault(_tell_pair(comparisons, question.margin), []).append(name)
-    return [("; ".join(names), f"{text}.") for text, names in alike.items()]
-
-
-def _tell_pair(comparisons: Sequence[Comparison], margin: float) -> str:
-    """Say it of one pair: what is shown first, and that in one clause for each direction."""
-    order = [x.place for x in comparisons]
-    alike: dict[tuple[str, ...], list[Comparison]] = {}
-    for x in sorted(comparisons, key=lambda x: x.verdict != Verdict.DIFFER):
-        is_shown = x.verdict == Verdict.DIFFER
-        alike.setdefault(x.order if is_shown else (tell_verdict(x, margin),), []).append(x)
-    parts = []
-    for said, found in alike.items():
-        largest = max(found, key=lambda x: x.size)
-        clause = tell(largest) if largest.verdict == Verdict.DIFFER else said[0]
-        if largest.verdict == Verdict.OPEN:
-            clause = ", but ".join(filter(None, (clause, _tell_reach(found))))
-        if largest.verdict == Verdict.DIFFER and len(found) > 1:
-            ahead, behind = map(call, said)
-            most = f"most of all {name_places([largest.place], order)}"
-            clause = f"{ahead} is more accurate than {behind}, {most}: {clause}"
-        parts.append(
-            ", ".join(filter(None, (name_places([x.place for x in found], order), clause)))
-        )
-    return "; ".join(parts)
-
-
-def note_question(question: Question) -> str:
-    """Say how many seeds there are and were needed, and what else a reader should know."""
-    counts = {len(one.accuracy(i)) for one in question.series for i in range(len(one.cells))}
-    seeds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
-    plan = ""
-    if question.planned:
-        ends = sorted({min(question.planned), max(question.planned)})
-        plan = (
-            f"To show {format_margin(question.margin)}, the smallest difference that matters, "
-            f"takes {' to '.join(_count_seeds(end) for end in ends)} seeds, by the spread of the "
-            "first five and with a power of 80 %."
-        )
-    flips, records = tell_of_flips(question.comparisons), tell_of_record(question.results)
-    return " ".join(filter(None, (f"{seeds} seeds each.", plan, flips, *records)))
-
-
-def _count_seeds(number: int) -> str:
-    return f"{number}" if number <= 1_000 else "more than 1,000"
