@@ -57,7 +57,6 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         "percent": format_share,
         "as_yaml": text_of,
         "counted": counted,
-        "tell": sentences.tell,
         "capitalized": capitalized,
     }
     environment.globals |= {
