@@ -28,7 +28,7 @@ from stages.records.declaration import Situation
 from stages.records.plan import Planned, list_trainings
 from stages.records.record import Row, write_rows
 from stages.records.results import CHANCE, Results
-from stages.reporting.questions import note_question
+from stages.reporting.questions import count_seeds
 from tests.conftest import change
 from tests.made_up import DIVERGED, collect_made_up, declare, record, score
 
@@ -325,7 +325,7 @@ def test_a_reading_that_older_rows_lack(params: Params) -> None:
         seeds=3,
     )
     _, readings = ask(results, MARGIN)
-    assert note_question(readings).startswith("2 to 3 seeds each.")
+    assert count_seeds(readings) == "2 to 3 seeds"
     composed = next(x for x in readings.comparisons if x.first == "bn-composed")
     assert composed.num_seeds == 2
     assert composed.accuracies == pytest.approx((0.5, 0.97995))  # 98.00 and 97.99 %

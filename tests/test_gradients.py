@@ -7,7 +7,7 @@ import pytest
 from stages.analysis.gradients import find_growth
 from stages.records.gradients import Norm
 from stages.reporting.figures.gradients import draw_gradients
-from stages.reporting.sentences import tell_of_growth
+from stages.reporting.questions import tell_of_growth
 
 
 def _norms(model: str, factors: list[float]) -> list[Norm]:

@@ -10,9 +10,9 @@ from stages.analysis.shifts import BATCH, Kind, Shifts, kind_of
 from stages.analysis.studies import Studies
 from stages.records.declaration import Situation
 
-SHOWN = 8  # rows that are shown at once
+SHOWN = 10  # rows that are shown at once
 USABLE = 0.5  # the fraction of images that has to be read right for a choice to be of any use
-_AS_USUAL = Situation(when="everything is as in params.yaml")
+_AS_USUAL = Situation(when="everything is as at the top of this page")
 _SHIFTED = Situation(when="{}")
 
 
@@ -68,8 +68,10 @@ def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]
 
 
 def list_first(advice: Sequence[Advice]) -> list[Advice]:
-    """Return the usual situation, and those in which most is at stake, the most first."""
-    usual, *others = sorted(advice, key=lambda x: (x.situation != _AS_USUAL, -x.at_stake))
+    """Return the usual situation, those told beside the answer, and those with most at stake."""
+    usual, *others = sorted(
+        advice, key=lambda x: (x.situation != _AS_USUAL, not x.situation.headline, -x.at_stake)
+    )
     return [usual, *(x for x in others if x.at_stake)][:SHOWN]
 
 

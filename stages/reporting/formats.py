@@ -45,8 +45,8 @@ def format_interval(x: Comparison) -> str:
 def format_support(x: Comparison) -> str:
     """Write the interval, if any, and the p-value."""
     is_bare = x.verdict == Verdict.DIFFER and x.interval and x.interval.low < 0 < x.interval.high
-    interval = f"barely: {format_interval(x)}" if is_bare else format_interval(x)
-    return ", ".join(filter(None, (interval, format_p(x.p_value))))
+    p_value = f"{format_p(x.p_value)}: borderline" if is_bare else format_p(x.p_value)
+    return ", ".join(filter(None, (format_interval(x), p_value)))
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from statistics import mean
 
 from stages.analysis.comparison import Comparison, Verdict
+from stages.analysis.gradients import THEORY, Growth
 from stages.analysis.studies import Question
+from stages.core.params import MODELS
 from stages.records.summary import tell_of_record
 from stages.reporting.formats import format_margin, format_points, format_share, listed
 from stages.reporting.sentences import equal_within, tell, tell_of_flips, tell_verdict
 from stages.reporting.words import call, name_pair, name_places
 
+_ALIKE = 0.05  # factors this near count as one
 _FAR = 0.1  # a fraction: differences that may be as large say that nothing is known
 
 
@@ -53,7 +56,7 @@ def _tell_worse(found: Sequence[Comparison], question: Question) -> str:
     ]
     largest = max(found, key=lambda x: x.size)
     at = name_places([largest.place], question.places)
-    most = f", most of all {at}" if at and len(found) > 1 else ""
+    most = f", most of all {at}" if at and len({x.place for x in found}) > 1 else ""
     told = f"less accurate {'; '.join(parts)}{most}: {tell(largest)}"
     return f"{told}{_tell_fewer(largest, question)}."
 
@@ -109,10 +112,17 @@ def _tell_pair(comparisons: Sequence[Comparison], margin: float) -> str:
     return "; ".join(parts)
 
 
+def count_seeds(question: Question) -> str:
+    """Say how many seeds there are of each training on record."""
+    cells = [(one, i) for one in question.series for i in range(len(one.cells))]
+    counts = {len(one.accuracy(i)) for one, i in cells} - {0}
+    planned = question.study.seeds
+    more = f" of the {planned} planned" * (max(counts) < planned)
+    return f"{' to '.join(map(str, sorted({min(counts), max(counts)})))} seeds{more}"
+
+
 def note_question(question: Question) -> str:
-    """Say how many seeds there are and were needed, and what else a reader should know."""
-    counts = {len(one.accuracy(i)) for one in question.series for i in range(len(one.cells))}
-    seeds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
+    """Say how many seeds were needed, and what else a reader should know."""
     plan = ""
     if question.planned:
         ends = sorted({min(question.planned), max(question.planned)})
@@ -122,8 +132,40 @@ def note_question(question: Question) -> str:
             "first five and with a power of 80 %."
         )
     flips, records = tell_of_flips(question.comparisons), tell_of_record(question.results)
-    return " ".join(filter(None, (f"{seeds} seeds each.", plan, flips, *records)))
+    return " ".join(filter(None, (plan, flips, *records)))
 
 
 def _count_seeds(number: int) -> str:
     return f"{number}" if number <= 1_000 else "more than 1,000"
+
+
+def tell_of_growth(found: Sequence[Growth]) -> str:
+    """Say by which factor gradients grow, and whether that is the one that theory gives for bn."""
+    told, seen = [], ""
+    for placement in ("after", "before"):
+        factors = [f"{call(x.model)} {x.factor:.2f}" for x in found if x.placement == placement]
+        told.append(f"{', '.join(factors)} with normalization {placement} the ReLU")
+    for x in found:
+        if (x.model, x.placement) == ("bn", "before") and x.interval:
+            low, high = vars(x.interval).values()
+            no = "" if low <= THEORY <= high else "not "
+            seen = (
+                f" Theory's {THEORY} for bn before the ReLU (Yang et al. 2019) is {no}seen: the "
+                f"interval is {low:.3f} to {high:.3f}."
+            )
+    here = [x.factor for x in found if x.placement == "after" and x.model in MODELS]
+    alike = (
+        " After the ReLU, where it stands in the networks of the other questions, the three grow "
+        "alike: this does not explain how they differ."
+    ) * (bool(here) and max(here) - min(here) < _ALIKE)
+    return f"they grow from layer to layer by a factor of {'; '.join(told)}.{alike}{seen}"
+
+
+def list_growth(found: Sequence[Growth]) -> str:
+    """Return the factors with their intervals."""
+    return ", ".join(
+        f"{call(x.model)} {x.placement} the ReLU {x.factor:.3f} ({low:.3f} to {high:.3f})"
+        for x in found
+        if x.interval
+        for low, high in [vars(x.interval).values()]
+    )

@@ -8,7 +8,6 @@ from stages.analysis.comparison import Comparison, Verdict, can_flips_show
 from stages.analysis.evidence import Evidence
 from stages.analysis.failures import LOSS_OF_GUESSING, Failure
 from stages.analysis.findings import Findings
-from stages.analysis.gradients import THEORY, Growth
 from stages.analysis.shifts import BATCH, Shifts, find_enough
 from stages.core.params import MODELS, Params
 from stages.evaluation.shifts import CLEAN
@@ -24,7 +23,7 @@ from stages.reporting.formats import (
     format_support,
     listed,
 )
-from stages.reporting.words import call, name_arm, name_pair, name_shift, name_where
+from stages.reporting.words import name_arm, name_pair, name_shift, name_where
 
 
 def tell(x: Comparison) -> str:
@@ -105,7 +104,7 @@ def _recommend(evidence: Evidence, margin: float, num_images: int) -> str:
         ends = [max(-x.interval.low, x.interval.high) for x in pairs if x.interval]
         if ends:
             images = math.ceil(num_images * max(ends))
-            apart += f": with 95 % confidence, at most {images:,} of {num_images:,} images apart"
+            apart += f", that is, at most {images:,} of {num_images:,} images apart"
         parts.append(f"they are {apart}")
     return f"Use {use}. {'; '.join(parts)}."
 
@@ -179,7 +178,7 @@ def list_shifts(shifts: Shifts) -> list[tuple[str, str]]:
     return [
         (
             capitalized(name_where(x)),
-            f"{'' if x.verdict == Verdict.DIFFER else 'no difference shown: '}{tell(x)}.",
+            f"not settled with {x.num_seeds} seeds: " * (x.verdict == Verdict.OPEN) + f"{tell(x)}.",
         )
         for x in shifts.largest
     ]
@@ -201,7 +200,7 @@ def list_exceptions(found: Findings) -> list[str]:
 
 def _tell_case(x: Comparison) -> str:
     where = f"with {name_shift(x.shift)}: " if x.shift != CLEAN else ""
-    return f"{where}{_tell_both(x)} ({format_interval(x)})"
+    return f"{where}{_tell_both(x)} ({format_interval(x)}; {x.num_seeds} seeds)"
 
 
 def tell_of_statistics(shifts: Shifts) -> str:
@@ -225,21 +224,3 @@ def tell_of_sizes(shifts: Shifts) -> str:
         near = f"from {find_enough(by_size)} on, within a point of what {max(by_size)} give"
         told.append(f"{images} bn-batch gets {shares} images at a time: {near}.")
     return " ".join(told)
-
-
-def tell_of_growth(found: Sequence[Growth]) -> str:
-    """Say by which factor gradients grow, and whether that is the one that theory gives for bn."""
-    told, seen = [], ""
-    for placement in ("after", "before"):
-        factors = [f"{call(x.model)} {_factor(x)}" for x in found if x.placement == placement]
-        told.append(f"{', '.join(factors)}, with normalization {placement} the ReLU")
-    for x in found:
-        if (x.model, x.placement) == ("bn", "before") and x.interval:
-            no = "" if x.interval.low <= THEORY <= x.interval.high else "not "
-            seen = f" Theory's {THEORY} for bn before the ReLU (Yang et al. 2019) is {no}seen."
-    return f"they grow from layer to layer by a factor of {'; '.join(told)}.{seen}"
-
-
-def _factor(x: Growth) -> str:
-    ends = f" ({x.interval.low:.3f} to {x.interval.high:.3f})" if x.interval else ""
-    return f"{x.factor:.3f}{ends}"

@@ -97,6 +97,8 @@ def _tell_advice(one: Advice, margin: float, test_batch: int) -> list[str]:
     situation = one.situation.when.replace("{}", images) if kinds else one.situation.text
     of_bn = one.of_bn_alone or one.situation.readings
     take = listed([READINGS[x] if of_bn else call(x) for x in choice.best], "or") or "not settled"
+    if any(x.of for x in choice.worse):
+        take += f" rather than {listed([x.order[1] for x in choice.worse[:1]])}"
     if one.of_bn_alone and BATCH in choice.best:
         take += f" ({test_batch} images)"
     if not choice.is_usable:

@@ -29,13 +29,13 @@ def answer(causes: Causes) -> str:
     )
     if _restores_most(cure):
         told += (
-            f" If one early layer of bn measures the test images instead (layer {first} alone), bn "
+            f" If layer {first} of bn alone takes mean and variance of the test images instead, bn "
             f"reads {_share(causes, cure.case)} of the faded ones, not "
             f"{_share(causes, causes.as_trained('bn', CONTRAST))}."
         )
     if _differs(broken):
         told += (
-            f" If that layer of ln takes averages of training images, ln reads "
+            f" If layer {first} of ln alone takes averages of training images, ln reads "
             f"{_share(causes, broken.case)}, not "
             f"{_share(causes, causes.as_trained('ln', CONTRAST))}."
         )
@@ -136,18 +136,22 @@ def _tell_recovery(causes: Causes) -> str:
         for (_, change), effect in effects.items()
     )
     told = [
-        f"{model} reads {_share(causes, case_of(model, CONTRAST, others))}; corrected channel by "
-        f"channel, {_tell_effect(causes, effects[model, 'align channels'].case)}; with one "
-        f"correction for all channels, {_tell_effect(causes, effects[model, 'align all'].case)}"
+        f"{model} reads {_share(causes, case_of(model, CONTRAST, others))}; with each channel "
+        f"corrected on its own, {_tell_effect(causes, effects[model, 'align channels'].case)}; "
+        f"with one correction for all, {_tell_effect(causes, effects[model, 'align all'].case)}"
         for model in _OTHERS
     ]
     so = (
-        "a frozen first layer leaves another error in each channel. bn normalizes each channel on "
-        "its own and removes it; gn and ln normalize several together and cannot. The test: "
+        "after a frozen first layer, each channel is off by an amount of its own. bn normalizes "
+        "each channel on its own and corrects it; gn and ln normalize several together and cannot. "
+        "The test: "
     ) * is_by_channel
+    alike = case_of("bn", CONTRAST, [], change="align all", changed=others)
+    told.append(f"bn, frozen and so corrected, {_tell_effect(causes, alike)}")
     return (
-        f"{so}freeze layer {causes.layers[0]}, and bring the statistics before each later layer, "
-        f"of {MANY} images at a time, back to those of clean images. {'. '.join(told)}."
+        f"{so}freeze layer {causes.layers[0]}, and bring the channels before each later layer, "
+        f"{MANY} images at a time, back to their mean and variance on clean images. "
+        f"{'. '.join(told)}."
     )
 
 
@@ -156,13 +160,11 @@ def _tell_noise(causes: Causes) -> str:
     frozen = listed([f"{m} {_share(causes, case_of(m, NOISE, []))}" for m in MODELS])
     sizes = listed([f"{m} {mean(causes.offsets[m, first]):.2f}" for m in MODELS])
     mended = case_of("bn", NOISE, [], change="no offsets", changed=causes.layers)
-    means = {model: mean(causes.accuracies(case_of(model, NOISE, []))) for model in MODELS}
-    is_worst = min(means, key=means.__getitem__) == "bn"
-    so = " We do not know why bn loses most even then." * is_worst
     return (
         f"noise moves the mean of each channel. Before layer {first}, it moves by {sizes} of its "
         f"deviation on clean images. Undo that before each layer of bn: "
-        f"{_tell_effect(causes, mended)}. With all layers frozen, they read {frozen}.{so}"
+        f"{_tell_effect(causes, mended)}. With all layers frozen, they read {frozen}. "
+        "What else noise does, we do not know."
     )
 
 
@@ -219,19 +221,19 @@ def tabulate(causes: Causes) -> tuple[list[str], list[list[str]]]:
 
 def note(causes: Causes) -> str:
     """Say how it was measured, and what else was seen."""
-    ranked = [x for x in causes.ranks if x.layer == causes.layers[-1]]
-    ranks = ", ".join(f"{x.model} {x.mean:.2f}" for x in ranked)
+    ends = [x for x in causes.ranks if x.layer in (causes.layers[0], causes.layers[-1])]
+    ranks = ", ".join(f"{x.model} {x.mean:.2f} before layer {x.layer}" for x in ends)
     near = (
-        f" The distance of the statistics before layer {causes.layers[-1]} from those of clean "
-        f"images ranks with the accuracy lost, over all shifts: {ranks} (Spearman, mean over "
-        "networks)."
+        " Over all shifts, the distance of the statistics from those of clean images ranks with "
+        f"the accuracy lost: {ranks} (Spearman, mean over networks)."
     ) * bool(ranks)
     return (
         "The table: accuracy by which layers measure the images. bn measures 100 test images at a "
         "time, gn and ln each image; the other layers take running averages in bn, and averages "
-        "of the first 2,000 clean training images in gn and ln. A share of the loss is a ratio of "
-        "means over the networks, with its 95 % bootstrap interval over the seeds; it is given "
-        "where at least five points are lost. Each intervention is compared with the same networks "
+        "of the first 2,000 clean training images in gn and ln. Lost accuracy is counted from clean "
+        "images in bn, from the same images without freezing in gn and ln; its share is a ratio "
+        "of means over the networks, with a 95 % bootstrap interval over the seeds, given where "
+        "at least five points are lost. Each intervention is compared with the same networks "
         "without it (Student's paired test; those in bn, those in gn and ln, and changes of "
         "channels are a family each, Holm). It speaks of the networks it was made in: what breaks "
         f"gn and ln is a parallel to bn, not its cause.{near} Repeat it with make causes."
