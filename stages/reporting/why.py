@@ -230,7 +230,7 @@ def note(causes: Causes) -> str:
     return (
         "The table: accuracy by which layers measure the images. bn measures 100 test images at a "
         "time, gn and ln each image; the other layers take running averages in bn, and averages "
-        "of the first 2,000 clean training images in gn and ln. Lost accuracy is counted from clean "
+        "of the first 2,000 clean training images in gn and ln. Lost accuracy counts from clean "
         "images in bn, from the same images without freezing in gn and ln; its share is a ratio "
         "of means over the networks, with a 95 % bootstrap interval over the seeds, given where "
         "at least five points are lost. Each intervention is compared with the same networks "
