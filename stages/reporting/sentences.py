@@ -104,7 +104,7 @@ def _recommend(evidence: Evidence, margin: float, num_images: int) -> str:
         ends = [max(-x.interval.low, x.interval.high) for x in pairs if x.interval]
         if ends:
             images = math.ceil(num_images * max(ends))
-            apart += f", that is, at most {images:,} of {num_images:,} images apart"
+            apart += f": with 95 % confidence, at most {images:,} of {num_images:,} images apart"
         parts.append(f"they are {apart}")
     return f"Use {use}. {'; '.join(parts)}."
 
