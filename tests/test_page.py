@@ -127,7 +127,7 @@ def test_readings_stay_in_view(any_page: Page) -> None:
         assert box["y"] + box["height"] <= any_page.viewport_size["height"]
 
 
-@pytest.mark.parametrize(("width", "scheme"), zip(WIDTHS, SCHEMES, strict=True))
+@pytest.mark.parametrize(("width", "scheme"), list(zip(WIDTHS, SCHEMES, strict=True)))
 def test_axe_finds_no_violation(browser: Browser, width: int, scheme: str) -> None:
     """WCAG and good practice, by axe-core, with all of the page open."""
     with _opened(browser, width, scheme) as page:
