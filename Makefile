@@ -9,10 +9,10 @@ export PYTHONSAFEPATH :=
 help: ## list the targets; times are from nothing, on two cores
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-repro: environment ## the pipeline, from clone to report: 10 to 19 minutes; a repetition, seconds
+repro: environment ## the pipeline, from clone to report: 8 to 19 minutes; a repetition, seconds
 	$(BIN)/python -m stages
 
-test: environment ## the tests: 8 to 17 minutes
+test: environment ## the tests: 7 to 17 minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 verify: environment ## is every byte of the main job the committed one here? as long as repro

@@ -43,7 +43,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_bytes(path, b"old")
     path.with_name("file.tmp").mkdir()  # where the new content would go
-    with pytest.raises(PipelineError, match=r"file cannot be written \(Is a directory\); free"):
+    with pytest.raises(PipelineError, match=r"file cannot be written \(Is a directory\); move"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     with pytest.raises(PipelineError, match=r"file/new cannot be written \(\w+ exists\); free"):

@@ -24,7 +24,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
     },
 }
 _COLUMNS = 2
-_DOTTED = 4  # so many lines have room for dots
+_DOTTED = 4  # so many lines of arms have room for dots
 _ASIDE = 0.025  # of the width of a panel: how far the dots of the models lie apart
 
 
@@ -53,7 +53,9 @@ def draw_shifts(
         height = 1.65 if image is None else 1.9
         figure, panels = subplots(6.4, height * rows, rows, _COLUMNS, sharey=True, squeeze=False)
         for axes, shift in zip(panels.flat, shifts, strict=False):
-            severities = _draw_shift(axes, shift, lines, has_dots=len(lines) <= _DOTTED)
+            severities = _draw_shift(
+                axes, shift, lines, has_dots=len(arms) == 1 or len(lines) <= _DOTTED
+            )
             if image is not None:
                 _draw_images(axes, shift, severities, image)
         for axes in panels.flat[len(shifts) :]:
