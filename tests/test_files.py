@@ -46,7 +46,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"file cannot be written \(Is a directory\); move"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
-    with pytest.raises(PipelineError, match=r"file/new cannot be written \(\w+ exists\); free"):
+    with pytest.raises(PipelineError, match=r"file/new cannot be written \(\w+ exists\); move"):
         write_bytes(path / "new", b"x")
 
 
