@@ -54,7 +54,7 @@ def advise(evidence: Evidence, shifts: Shifts, studies: Studies) -> list[Advice]
     if evidence.seeds and evidence.by_accuracy:
         rows.append(Advice(_AS_USUAL, choose(evidence.by_accuracy), "seeds", "claims"))
     for question in studies.questions:
-        for situation in [] if question.study.shifts else question.situations:
+        for situation in question.situations:
             at = [x for x in question.comparisons if x.place in ("", situation.place)]
             if at:
                 name = question.study.name

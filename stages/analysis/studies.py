@@ -83,8 +83,9 @@ class Question:
 
     @property
     def situations(self) -> list[Situation]:
-        """Those in which people ask it."""
-        return [x for x in self.study.situations if x.readings == self.is_of_readings]
+        """Those in which people ask it; those of a study with shifts are of shifted images."""
+        of_all = [] if self.study.shifts else self.study.situations
+        return [x for x in of_all if x.readings == self.is_of_readings]
 
     @property
     def published(self) -> Published | None:

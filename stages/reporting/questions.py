@@ -6,13 +6,11 @@ from statistics import mean
 from stages.analysis.comparison import Comparison, Verdict
 from stages.analysis.gradients import THEORY, Growth
 from stages.analysis.studies import Question
-from stages.core.params import MODELS
 from stages.records.summary import tell_of_record
 from stages.reporting.formats import format_margin, format_points, format_share, listed
 from stages.reporting.sentences import equal_within, tell, tell_of_flips, tell_verdict
 from stages.reporting.words import call, name_pair, name_places
 
-_ALIKE = 0.05  # factors this near count as one
 _FAR = 0.1  # a fraction: differences that may be as large say that nothing is known
 
 
@@ -153,12 +151,7 @@ def tell_of_growth(found: Sequence[Growth]) -> str:
                 f" Theory's {THEORY} for bn before the ReLU (Yang et al. 2019) is {no}seen: the "
                 f"interval is {low:.3f} to {high:.3f}."
             )
-    here = [x.factor for x in found if x.placement == "after" and x.model in MODELS]
-    alike = (
-        " After the ReLU, where it stands in the networks of the other questions, the three grow "
-        "alike: this does not explain how they differ."
-    ) * (bool(here) and max(here) - min(here) < _ALIKE)
-    return f"they grow from layer to layer by a factor of {'; '.join(told)}.{alike}{seen}"
+    return f"they grow from layer to layer by a factor of {'; '.join(told)}.{seen}"
 
 
 def list_growth(found: Sequence[Growth]) -> str:

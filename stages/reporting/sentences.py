@@ -25,6 +25,12 @@ from stages.reporting.formats import (
 )
 from stages.reporting.words import name_arm, name_pair, name_shift, name_where
 
+_REMARKS = {  # on the larger of two accuracies
+    Verdict.DIFFER: "",
+    Verdict.EQUAL: "no difference shown: ",
+    Verdict.OPEN: "not settled with {} seeds: ",
+}
+
 
 def tell(x: Comparison) -> str:
     """Say how accurate both are, the better one first, how far apart, and how sure that is."""
@@ -178,7 +184,7 @@ def list_shifts(shifts: Shifts) -> list[tuple[str, str]]:
     return [
         (
             capitalized(name_where(x)),
-            f"not settled with {x.num_seeds} seeds: " * (x.verdict == Verdict.OPEN) + f"{tell(x)}.",
+            f"{_REMARKS[x.verdict].format(x.num_seeds)}{tell(x)}.",
         )
         for x in shifts.largest
     ]

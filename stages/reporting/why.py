@@ -142,9 +142,9 @@ def _tell_recovery(causes: Causes) -> str:
         for model in _OTHERS
     ]
     so = (
-        "after a frozen first layer, each channel is off by an amount of its own. bn normalizes "
-        "each channel on its own and corrects it; gn and ln normalize several together and cannot. "
-        "The test: "
+        "after a frozen first layer, each channel is off by an amount of its own. bn, which "
+        "normalizes each channel over a batch, corrects it; gn and ln, which normalize several of "
+        "an image together, do not. The test: "
     ) * is_by_channel
     alike = case_of("bn", CONTRAST, [], change="align all", changed=others)
     told.append(f"bn, frozen and so corrected, {_tell_effect(causes, alike)}")
