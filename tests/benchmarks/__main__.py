@@ -20,8 +20,6 @@ from stages.core.machine import describe_processor, describe_training
 from stages.core.params import MODELS
 from stages.records.declaration import read_studies
 from tests.benchmarks import conventional, own
-from tests.benchmarks.breakdown import break_down
-from tests.benchmarks.limit import convolution_rate, least_seconds, matmul_rate
 from tests.benchmarks.overhead import measure_overhead
 from tests.benchmarks.timing import ROOT, TRAIN_IMAGES, Timing, timed_params
 
@@ -47,7 +45,7 @@ def measure() -> dict[str, Any]:
         # as `make repro` runs them
         main_job, _ = _time_together(own.time_epoch, *((model, 1) for model in MODELS))
         rounds.append({"a": a, "b": b, "main_job": main_job})
-    print("the limit, the breakdown and DVC", flush=True)
+    print("DVC and what saving takes", flush=True)
     recipe = timed_params(1).train
     fast_epochs = int(read_studies()["minute"].set["train.epochs"])
     length = {"epochs": recipe.epochs, "fast_epochs": fast_epochs}
@@ -123,23 +121,11 @@ def _describe(runs: list[tuple[Timing, float]]) -> dict[str, float]:
 
 
 def _surroundings(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Measure the limit, the breakdown and what DVC adds."""
-    matmul, convolution = matmul_rate(CORES), convolution_rate(CORES)
-    least = least_seconds(max(matmul, convolution))
+    """Measure what DVC and saving add, and describe the machine."""
     overhead = measure_overhead()
     training = timed_params(1).train.epochs * median(r["main_job"] for r in rounds)
     epoch = {m: median(r["b"][m][0].total for r in rounds) for m in MODELS}
     return {
-        "limit": {
-            "matmul_gflop_per_second": round(matmul),
-            "convolution_gflop_per_second": round(convolution),
-            "least_seconds": round(least, 2),
-            "own_multiple": {m: round(epoch[m] / least, 1) for m in MODELS},
-        },
-        "breakdown": {
-            m: {kind: round(share, 3) for kind, share in break_down(m, CORES).items()}
-            for m in MODELS
-        },
         "dvc": {
             "nothing_to_do_seconds": round(overhead.nothing_to_do, 2),
             "status_seconds": round(overhead.status, 2),

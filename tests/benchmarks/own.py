@@ -19,7 +19,6 @@ from stages.training import loop
 from stages.training.loop import Training
 from tests.benchmarks.timing import (
     ROOT,
-    TEST_IMAGES,
     TRAIN_IMAGES,
     Timing,
     time_call,
@@ -51,21 +50,12 @@ def time_saving(model: str) -> float:
         return median(time_call(lambda: state.save(run.epochs, run.state())) for _ in range(20))
 
 
-def prepare(
-    model: str, threads: int, num_images: int, num_test_images: int = TEST_IMAGES
-) -> Training:
-    """Return a training of ``model`` on the first images of each split."""
+def prepare(model: str, threads: int, num_images: int) -> Training:
+    """Return a training of ``model`` on the first images."""
     params, whole = timed_params(threads), _dataset()
-    dataset = replace(
-        whole,
-        train=_first(num_images, whole.train),
-        followed=_first(num_test_images, whole.followed),
-    )
+    train = Split("train", whole.train.images[:num_images], whole.train.labels[:num_images])
+    dataset = replace(whole, train=train)
     return Training(Recipe.of(model, params), dataset, set_up_machine(params.train))
-
-
-def _first(count: int, split: Split) -> Split:
-    return Split(split.name, split.images[:count], split.labels[:count])
 
 
 class Stopwatch:
