@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import torch
@@ -17,15 +17,18 @@ from jinja2 import Template
 
 from stages.core.kernels import PORTABLE
 from stages.core.machine import describe_processor, describe_training
-from stages.core.params import MODELS
+from stages.core.params import MODELS, load_params
 from stages.records.declaration import read_studies
+from stages.records.record import read_rows
+from stages.records.results import collect
 from tests.benchmarks import conventional, own
 from tests.benchmarks.overhead import measure_overhead
 from tests.benchmarks.timing import ROOT, TRAIN_IMAGES, Timing, timed_params
 
-ROUNDS = 7
+ROUNDS = 5
 CORES = torch.get_num_threads()
 LOADER_WORKERS = (0, 2)  # of A; the better counts
+SLOWEST = "bn"  # of the models, so that the others take no longer
 WARM_UP_IMAGES = 640  # of an epoch before the timed one, for a process's first steps are slower
 
 _TimeEpoch = Callable[..., tuple[Timing, float]]  # time and peak memory (GiB), of A or of B
@@ -44,12 +47,17 @@ def measure() -> dict[str, Any]:
             b[model] = _time_alone(own.time_epoch, model, CORES)
         # as `make repro` runs them
         main_job, _ = _time_together(own.time_epoch, *((model, 1) for model in MODELS))
-        rounds.append({"a": a, "b": b, "main_job": main_job})
+        minute = {n: _time_alone(own.time_minute_epoch, SLOWEST, n) for n in (1, CORES)}
+        rounds.append({"a": a, "b": b, "main_job": main_job, "minute": minute})
     print("DVC and what saving takes", flush=True)
-    recipe = timed_params(1).train
-    fast_epochs = int(read_studies()["minute"].set["train.epochs"])
-    length = {"epochs": recipe.epochs, "fast_epochs": fast_epochs}
-    return {"optimizer": recipe.optimizer} | length | _summarize(rounds) | _surroundings(rounds)
+    params = timed_params(1)
+    return {
+        "optimizer": params.train.optimizer,
+        "epochs": params.train.epochs,
+        **_describe_minute(rounds),
+        **_summarize(rounds),
+        **_surroundings(rounds),
+    }
 
 
 @contextmanager
@@ -89,6 +97,24 @@ def _time_together(
         epochs = [pool.submit(time_epoch, *call) for pool, call in zip(pools, calls, strict=True)]
         results = [epoch.result() for epoch in epochs]
         return time.perf_counter() - start, results
+
+
+def _describe_minute(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return how accurate the recipe of the study ``minute`` is, and how long it takes."""
+    study = read_studies()["minute"]
+    results = collect(study, load_params(ROOT / "params.yaml"), read_rows(study.record))
+    epochs = int(study.set["train.epochs"])
+    [cell] = results.cells[SLOWEST]
+    return {
+        "fast_epochs": epochs,
+        "fast_model": SLOWEST,
+        "fast_accuracy": round(fmean(cell.accuracy(results.column).values()), 4),
+        "fast_seeds": len(cell.rows),
+        "fast_seconds": {
+            cores: round(epochs * median(r["minute"][cores][0].total for r in rounds))
+            for cores in (1, CORES)
+        },
+    }
 
 
 def _summarize(rounds: list[dict[str, Any]]) -> dict[str, Any]:

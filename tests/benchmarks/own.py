@@ -11,19 +11,16 @@ from typing import Any
 
 from stages.core.dataset import Dataset, Split
 from stages.core.machine import set_up_machine
+from stages.core.params import load_params
 from stages.core.recipe import Recipe
 from stages.model.saved_state import SavedState
 from stages.preparation.sources import read_images
 from stages.preparation.splitting import measure_pixels
+from stages.records.declaration import read_studies
+from stages.records.plan import plan
 from stages.training import loop
 from stages.training.loop import Training
-from tests.benchmarks.timing import (
-    ROOT,
-    TRAIN_IMAGES,
-    Timing,
-    time_call,
-    timed_params,
-)
+from tests.benchmarks.timing import ROOT, TRAIN_IMAGES, Timing, time_call, timed_params
 
 
 @cache
@@ -34,7 +31,19 @@ def _dataset() -> Dataset:
 
 def time_epoch(model: str, threads: int, num_images: int = TRAIN_IMAGES) -> tuple[Timing, float]:
     """Train ``model`` on ``num_images`` and score it; also return the peak memory in GiB."""
-    run = prepare(model, threads, num_images)
+    return _time(_prepare(Recipe.of(model, timed_params(threads)), num_images))
+
+
+def time_minute_epoch(
+    model: str, threads: int, num_images: int = TRAIN_IMAGES
+) -> tuple[Timing, float]:
+    """Do the same by the recipe of the study ``minute``, with its own augmentation."""
+    [arm] = plan(read_studies()["minute"], load_params(ROOT / "params.yaml"))[model]
+    train = arm.recipe.train.model_copy(update={"threads": threads})
+    return _time(_prepare(replace(arm.recipe, train=train), num_images))
+
+
+def _time(run: Training) -> tuple[Timing, float]:
     with Stopwatch(loop, "compute_logits") as evaluation:
         total = time_call(run.run_epoch)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -43,19 +52,18 @@ def time_epoch(model: str, threads: int, num_images: int = TRAIN_IMAGES) -> tupl
 
 def time_saving(model: str) -> float:
     """Return the seconds that saving the state of a training takes after an epoch, median."""
-    run = prepare(model, threads=1, num_images=1_000)
+    run = _prepare(Recipe.of(model, timed_params(threads=1)), num_images=1_000)
     run.run_epoch()
     with tempfile.TemporaryDirectory() as folder:
         state = SavedState(Path(folder, "state.safetensors"), "0" * 64)
         return median(time_call(lambda: state.save(run.epochs, run.state())) for _ in range(20))
 
 
-def prepare(model: str, threads: int, num_images: int) -> Training:
-    """Return a training of ``model`` on the first images."""
-    params, whole = timed_params(threads), _dataset()
+def _prepare(recipe: Recipe, num_images: int) -> Training:
+    """Return a training on the first images."""
+    whole = _dataset()
     train = Split("train", whole.train.images[:num_images], whole.train.labels[:num_images])
-    dataset = replace(whole, train=train)
-    return Training(Recipe.of(model, params), dataset, set_up_machine(params.train))
+    return Training(recipe, replace(whole, train=train), set_up_machine(recipe.train))
 
 
 class Stopwatch:
