@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium"),
     pytest.mark.skipif(not PAGE.exists(), reason="no report here: make repro"),
 ]
-WIDTHS, SCHEMES = (1280, 380), ("light", "dark")
+SITUATIONS = [(1280, "light"), (380, "dark")]  # a scheme changes nothing but colours
 
 
 @contextmanager
@@ -37,16 +37,18 @@ def _opened(browser: Browser, width: int = 1280, scheme: str = "light") -> Itera
     context.close()
 
 
-@pytest.fixture(params=[(width, scheme) for width in WIDTHS for scheme in SCHEMES])
+@pytest.fixture(scope="module", params=SITUATIONS)
 def any_page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    """At one width and in one colour scheme."""
+    """As it is when it opens."""
     with _opened(browser, *request.param) as page:
         yield page
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with _opened(browser) as page:
+@pytest.fixture(scope="module", params=SITUATIONS)
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    """With all of it open."""
+    with _opened(browser, *request.param) as page:
+        page.evaluate(OPEN_ALL)
         yield page
 
 
@@ -57,11 +59,12 @@ def test_it_needs_nothing_but_itself(any_page: Page) -> None:
     assert any_page.complaints == []
 
 
-def test_nothing_overflows_at_any_width(page: Page) -> None:
-    for width in (320, 380, 540, 760, 1024, 1280, 1600):
-        page.set_viewport_size({"width": width, "height": 800})
-        assert _too_wide(page, width) == [], f"at {width} px"
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_nothing_overflows_at_any_width(browser: Browser) -> None:
+    with _opened(browser) as page:
+        for width in (320, 380, 540, 760, 1024, 1280, 1600):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert _too_wide(page, width) == [], f"at {width} px"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def _too_wide(page: Page, width: int) -> list[str]:
@@ -75,7 +78,6 @@ def _too_wide(page: Page, width: int) -> list[str]:
 
 
 def test_every_picture_has_a_size(page: Page) -> None:
-    page.evaluate(OPEN_ALL)
     pictures = page.evaluate(
         """[...document.querySelectorAll("img, svg[role=img]")].map(picture => [
             picture.getBoundingClientRect().width, picture.getBoundingClientRect().height,
@@ -88,13 +90,13 @@ def test_every_picture_has_a_size(page: Page) -> None:
 
 
 def test_answer_is_on_the_first_screen(any_page: Page) -> None:
+    any_page.evaluate("scrollTo(0, 0)")
     answer = any_page.locator(".answer").bounding_box()
     assert answer["y"] + answer["height"] <= any_page.viewport_size["height"]
     assert any_page.locator(".answer").inner_text().startswith("Use ")
 
 
 def test_table_shows_the_metrics(page: Page) -> None:
-    page.evaluate(OPEN_ALL)
     for number, model in enumerate(MODELS, start=1):
         metrics = json.loads((ROOT / f"reports/metrics/{model}.json").read_text())
         row = page.locator(f"#result-table tbody tr:nth-child({number})")
@@ -127,12 +129,9 @@ def test_readings_stay_in_view(any_page: Page) -> None:
         assert box["y"] + box["height"] <= any_page.viewport_size["height"]
 
 
-@pytest.mark.parametrize(("width", "scheme"), list(zip(WIDTHS, SCHEMES, strict=True)))
-def test_axe_finds_no_violation(browser: Browser, width: int, scheme: str) -> None:
-    """WCAG and good practice, by axe-core, with all of the page open."""
-    with _opened(browser, width, scheme) as page:
-        page.evaluate(OPEN_ALL)
-        found = Axe().run(page).response
+def test_axe_finds_no_violation(page: Page) -> None:
+    """WCAG and good practice, by axe-core."""
+    found = Axe().run(page).response
     assert [(one["id"], one["nodes"][0]["html"][:100]) for one in found["violations"]] == []
     assert len(found["passes"]) > 20
 
