@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.conftest import ROOT, new_project
+from tests.conftest import ROOT, Project
 
 FOREIGN = (".DS_Store", "._a", "Thumbs.db", "desktop.ini", "a~", ".#a", "#a#", ".a.swp", ".idea/a")
 
@@ -14,13 +14,14 @@ def _run(*command: str, at: Path) -> str:
     return subprocess.run(command, cwd=at, check=True, capture_output=True, text=True).stdout
 
 
-def test_a_clone_with_windows_line_ends_has_the_same_bytes(tmp_path: Path) -> None:
-    project = new_project(tmp_path / "project")
-    clone = tmp_path / "clone"
-    _run("git", "-c", "core.autocrlf=true", "clone", "-q", "project", "clone", at=tmp_path)
+def test_a_clone_with_windows_line_ends_has_the_same_bytes(
+    finished: Project, tmp_path: Path
+) -> None:
+    clone, origin = tmp_path / "clone", str(finished.folder)
+    _run("git", "-c", "core.autocrlf=true", "clone", "-q", origin, "clone", at=tmp_path)
     names = _run("git", "ls-files", "-z", at=clone).split("\0")[:-1]
     assert "stages/train.py" in names
-    differing = [n for n in names if (clone / n).read_bytes() != (project.folder / n).read_bytes()]
+    differing = [n for n in names if (clone / n).read_bytes() != (finished.folder / n).read_bytes()]
     assert differing == []
 
 

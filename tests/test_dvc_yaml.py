@@ -1,6 +1,7 @@
 """dvc.yaml against the code: what a stage declares is what its modules import."""
 
 import ast
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 
 from stages.core.params import MODELS, Params
 from stages.reporting.provenance import read_pins
-from tests.conftest import ROOT, new_project
+from tests.conftest import ROOT, Project
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 SCRIPTS = {
@@ -73,7 +74,10 @@ def test_deps_hold_what_is_imported(stage: str, script: str) -> None:
 
 
 def test_it_is_as_dvc_writes_it(tmp_path: Path) -> None:
-    project = new_project(tmp_path)
+    project = Project(tmp_path)
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    project.run("dvc", "init", "--quiet", "--no-scm")
     parametrized = {name for name, stage in PIPELINE["stages"].items() if "${" in str(stage)}
     others = set(PIPELINE["stages"]) - parametrized  # DVC does not write those
     project.run("dvc", "freeze", *others)

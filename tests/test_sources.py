@@ -15,13 +15,15 @@ from threading import Thread
 
 import pytest
 import torch
-from torchvision.datasets import KMNIST, MNIST, FashionMNIST
+from torchvision import datasets
+from torchvision.datasets import MNIST, FashionMNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from stages.core.errors import PipelineError
-from stages.core.params import DataName
+from stages.core.params import DataName, Params
 from stages.preparation.sources import SOURCES, IdxFile, download_missing, parse_idx, read_images
-from tests.conftest import ROOT, Project, new_project
+from stages.preparation.splitting import prepare
+from tests.conftest import ROOT, Project, change
 
 RAW = ROOT / "data/raw"
 SMALL = IdxFile("small", (2, 3), "")
@@ -178,6 +180,7 @@ def test_download_of_other_files(
     assert not (tmp_path / "fashion-mnist").exists()
 
 
+@pytest.mark.torture
 def test_download_without_space_names_the_folder(tmp_path: Path, mirror: str) -> None:
     code = f"""
 from pathlib import Path
@@ -202,25 +205,19 @@ run_as_command("prepare-data", lambda: download_missing(Path("raw"), "mnist"))
     assert list(temporary.iterdir()) == []
 
 
-def test_what_to_do_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KMNIST, "mirrors", ["http://127.0.0.1:9/"])
-    remedy = r"copy its four files into data/raw/kmnist, compressed with gzip .*, or"
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("mnist", "restore it with `git checkout data/raw/mnist`, or run again with a network"),
+        ("kmnist", r"copy its four files into data/raw/kmnist, compressed with gzip .*, or"),
+    ],
+)
+def test_what_to_do_without_a_network(
+    name: DataName, remedy: str, raw: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    title = SOURCES[name].kind
+    monkeypatch.setattr(getattr(datasets, title), "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(
-        PipelineError, match=f"ubyte.gz is missing and KMNIST cannot be downloaded .*; {remedy}"
+        PipelineError, match=f"ubyte.gz is missing and {title} cannot be downloaded .*; {remedy}"
     ):
-        download_missing(tmp_path, "kmnist")
-
-
-def test_missing_file_without_a_network(tmp_path: Path) -> None:
-    """In a network namespace of its own or not: no host of MNIST's can be reached here."""
-    project = new_project(tmp_path)
-    (tmp_path / "data/raw/mnist" / f"{TEST_FILES[1].name}.gz").unlink()
-    output = project.run(
-        "env", "https_proxy=http://127.0.0.1:9", "http_proxy=http://127.0.0.1:9",
-        "python", "-m", "stages.prepare_data", status=1,
-    )  # fmt: skip
-    assert "Traceback" not in output
-    last = output.strip().splitlines()[-1]
-    assert "t10k-labels-idx1-ubyte.gz is missing and MNIST cannot be downloaded" in last
-    assert "restore it with `git checkout data/raw/mnist`, or run again with a network" in last
-    assert [path.name for path in (tmp_path / "data/prepared").iterdir()] == [".gitignore"]
+        prepare(raw, change(params, data__name=name).data)
