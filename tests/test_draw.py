@@ -12,6 +12,7 @@ import torch
 from playwright.sync_api import Browser, Page
 from torch import nn
 
+from stages import report
 from stages.analysis.ensembles import Ensemble, find_typical, read_ensembles
 from stages.analysis.inputs import read_records
 from stages.core.dataset import Pixels, Split, read_split, to_floats
@@ -62,7 +63,7 @@ def kept(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
         write_rows(
             study.record, [{"model": m, "seed": str(s), **scores, "recipe": r} for m, s, r in new]
         )
-    project.run("python", "-m", "stages.report")
+        report.main()
     return project
 
 
@@ -81,10 +82,9 @@ def opened(
     project: Project,
     address: str = "",
     script: str = "",
-    complaint: str = "none",
     **options: object,
 ) -> Iterator[Page]:
-    """Open the page of ``project`` without a network; nothing else may complain."""
+    """Open the page of ``project`` without a network; nothing may complain."""
     options = {"viewport": {"width": 1280, "height": 800}, "offline": True, **options}
     context = browser.new_context(**options)
     page = context.new_page()
@@ -96,12 +96,19 @@ def opened(
     page.goto((project.folder / "reports/index.html").as_uri() + address)
     _tallies(page)
     yield page
-    assert [one for one in complaints if complaint not in one] == []
+    assert complaints == []
     context.close()
 
 
 @pytest.fixture
 def page(browser: Browser, kept: Project) -> Iterator[Page]:
+    with opened(browser, kept) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def untouched(browser: Browser, kept: Project) -> Iterator[Page]:
+    """A page whose functions the tests call, and that nobody draws on."""
     with opened(browser, kept) as page:
         yield page
 
@@ -122,32 +129,19 @@ def _encoded(images: torch.Tensor) -> str:
 
 
 def _logits(
-    page: Page, model: str, images: torch.Tensor, place: int = 0, sources: list[str] | None = None
+    page: Page, model: str, images: torch.Tensor, sources: list[str] | None = None
 ) -> torch.Tensor:
     """Return what the page's ``model`` makes of uint8 ``images``, all in one batch."""
     computed = page.evaluate(
-        """([model, images, place, sources]) => {
+        """([model, images, sources]) => {
             const grey = Float32Array.from(bytes(images), (value) => value / 255);
             const models = readModels(element("networks").textContent);
-            const network = models.find((one) => one.model === model).take(place);
+            const network = models.find((one) => one.model === model).take(0);
             return [...forward(network, grey, sources)];
         }""",
-        [model, _encoded(images), place, sources or []],
+        [model, _encoded(images), sources or []],
     )
     return torch.tensor(computed).view(-1, 10)
-
-
-@pytest.mark.parametrize("model", MODELS)
-@torch.no_grad()
-def test_networks_compute_what_pytorch_does(
-    page: Page, networks: Networks, kept: Project, test_split: Split, model: str
-) -> None:
-    images = test_split.images[:COUNT]
-    pixels = _pixels(kept, model)
-    for place, network in enumerate(networks[model]):
-        expected = network(pixels.standardize(to_floats(images)))
-        found = _logits(page, model, images, place)
-        torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
 
 
 def _pixels(project: Project, model: str) -> Pixels:
@@ -185,7 +179,7 @@ class _Told(nn.Module):
 @pytest.mark.parametrize("model", MODELS)
 @torch.no_grad()
 def test_layers_take_the_statistics_they_are_told(
-    page: Page, networks: Networks, kept: Project, test_split: Split, model: str
+    untouched: Page, networks: Networks, kept: Project, test_split: Split, model: str
 ) -> None:
     """Of the typical network, which without scores on shifted images is the first."""
     with contextlib.chdir(kept.folder):
@@ -205,9 +199,9 @@ def test_layers_take_the_statistics_they_are_told(
         network.set_submodule(name, _Told(layer, source, seen[name]))
     images = test_split.images[:COUNT]
     expected = network(pixels.standardize(to_floats(images)))
-    found = _logits(page, model, images, sources=sources)
+    found = _logits(untouched, model, images, sources=sources)
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
-    assert (found - _logits(page, model, images)).abs().max() > 0.1
+    assert (found - _logits(untouched, model, images)).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("skip", [False, True])
@@ -215,7 +209,12 @@ def test_layers_take_the_statistics_they_are_told(
 @pytest.mark.parametrize(("normalization", "parts"), [("batch", 0), ("batch", 16), ("group", 0)])
 @torch.no_grad()
 def test_any_recipe_computes_what_pytorch_does(
-    page: Page, test_split: Split, normalization: str, parts: int, placement: str, skip: bool
+    untouched: Page,
+    test_split: Split,
+    normalization: str,
+    parts: int,
+    placement: str,
+    skip: bool,
 ) -> None:
     """The ReLU before or after, bn trained on parts of its batches, more blocks, skipped or not."""
     torch.manual_seed(0)
@@ -225,7 +224,7 @@ def test_any_recipe_computes_what_pytorch_does(
             values.uniform_(0.5, 1.5)  # what is 0 or 1 before any training would hide mistakes
     pixels = Pixels(mean=0.13, std=0.31)
     images = test_split.images[:20]
-    found = page.evaluate(
+    found = untouched.evaluate(
         """([networks, images]) => {
             const grey = Float32Array.from(bytes(images), (value) => value / 255);
             const [one] = readModels(JSON.stringify({ any: networks }));
@@ -303,22 +302,23 @@ def test_all_networks_are_counted(
     assert page.locator("tr.truth th").all_inner_texts() == ["7", "7", "7"]
 
 
-@pytest.mark.parametrize("policy", ["", "worker-src 'none'"])
 def test_without_a_worker_the_page_answers_itself(
-    browser: Browser, kept: Project, page: Page, policy: str
+    browser: Browser, kept: Project, untouched: Page
 ) -> None:
     """Where there are no workers, and where the browser refuses one."""
-    expected = _tallies(page)
-    page.evaluate("if (ask.toString().includes('answer(')) throw 'no worker in the first place'")
-    script = "" if policy else "delete window.Worker"
-    with opened(browser, kept, script=script, complaint="worker-src") as other:
-        if policy:
-            body = (kept.folder / "reports/index.html").read_text()
-            headers = {"Content-Security-Policy": policy, "Content-Type": "text/html"}
-            other.route("http://page.test/", lambda it: it.fulfill(body=body, headers=headers))
-            other.goto("http://page.test/")
-        assert _tallies(other) == expected
-        assert other.evaluate("ask.toString().includes('answer(')")
+    expected, by_itself = _tallies(untouched), "ask.toString().includes('answer(')"
+    assert not untouched.evaluate(by_itself)
+    with opened(browser, kept, script="delete window.Worker") as page:
+        assert _tallies(page) == expected
+        assert page.evaluate(by_itself)
+    with browser.new_context(offline=True) as context:
+        page = context.new_page()
+        body = (kept.folder / "reports/index.html").read_text()
+        policy = {"Content-Security-Policy": "worker-src 'none'", "Content-Type": "text/html"}
+        page.route("http://page.test/", lambda it: it.fulfill(body=body, headers=policy))
+        page.goto("http://page.test/")
+        assert _tallies(page) == expected
+        assert page.evaluate(by_itself)
 
 
 def test_one_network_each_where_none_are_kept(browser: Browser, finished: Project) -> None:
@@ -488,12 +488,12 @@ def _integrate(ink: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.diff([[np.interp(e, places, column) for column in sums.T] for e in edges], axis=0)
 
 
-def test_a_drawing_fills_the_image_where_the_test_images_do(page: Page) -> None:
+def test_a_drawing_fills_the_image_where_the_test_images_do(untouched: Page) -> None:
     """Fashion-MNIST's are 28 pixels long: nothing may be cut off, wherever the weight lies."""
     ink = np.zeros((280, 280))
     ink[40:60, 30:170] = 1  # a wide drawing, heavy on its left
     ink[30:90, 30:40] = 1
-    found = page.evaluate(
+    found = untouched.evaluate(
         "ink => [...likeTestImages(Float32Array.from(ink), 280, 28)]", ink.flatten().tolist()
     )
     image = np.reshape(found, (28, 28))
@@ -511,10 +511,10 @@ def test_longer_sides(test_split: Split) -> None:
     assert measure_longer_side(images) == 11
 
 
-def test_changes_are_those_of_their_definitions(page: Page, test_split: Split) -> None:
+def test_changes_are_those_of_their_definitions(untouched: Page, test_split: Split) -> None:
     images = test_split.images[:3].float().div(255)
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-    found = page.evaluate(
+    found = untouched.evaluate(
         """([images, noise]) => [...change(Float32Array.from(images),
             {contrast: 0.3, brightness: 0.2, noise: 0.25}, Float32Array.from(noise))]""",
         [images.flatten().tolist(), noise.flatten().tolist()],
@@ -675,21 +675,22 @@ def test_at_twice_the_size_strokes_lie_under_the_pointer(browser: Browser, kept:
         assert told["height"] < 400 / 3
 
 
-@pytest.mark.parametrize("width", [380, 1280])
-def test_bars_have_room_and_are_near_the_board(page: Page, width: int) -> None:
+def test_bars_have_room_and_are_near_the_board(page: Page) -> None:
     """Fashion-MNIST's names stand above their bars, which still show shares of the row's width."""
-    page.set_viewport_size({"width": width, "height": 800})
     shares = _shares(page).flatten()
-    first, board = (page.locator(x).bounding_box() for x in ("#draw-bn-0", "#draw-board"))
-    assert first["y"] - (board["y"] + board["height"]) < 400
-    page.locator(".draw-models").evaluate("models => models.classList.add('named')")
-    sizes = page.evaluate(
-        """[...document.querySelectorAll('#draw-form i')].map((bar) =>
-            [bar, bar.parentElement].map((one) => one.getBoundingClientRect().width))"""
-    )
-    bars, rooms = np.array(sizes).T
-    assert rooms.min() > 40
-    np.testing.assert_allclose(bars, shares / 100 * rooms, atol=0.1)
+    for width in (380, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        first, board = (page.locator(x).bounding_box() for x in ("#draw-bn-0", "#draw-board"))
+        assert first["y"] - (board["y"] + board["height"]) < 400
+        page.locator(".draw-models").evaluate("models => models.classList.add('named')")
+        sizes = page.evaluate(
+            """[...document.querySelectorAll('#draw-form i')].map((bar) =>
+                [bar, bar.parentElement].map((one) => one.getBoundingClientRect().width))"""
+        )
+        bars, rooms = np.array(sizes).T
+        assert rooms.min() > 40
+        np.testing.assert_allclose(bars, shares / 100 * rooms, atol=0.1)
+        page.locator(".draw-models").evaluate("models => models.classList.remove('named')")
 
 
 def test_without_javascript_the_rest_stays(browser: Browser, finished: Project) -> None:
