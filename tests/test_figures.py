@@ -127,12 +127,6 @@ def test_figures_name_the_classes(test_split: Split) -> None:
     )
 
 
-def test_same_figure_same_bytes(histories: dict[str, list[Epoch]]) -> None:
-    first, second = (render_png(draw_course(histories, "loss"), 72) for _ in range(2))
-    assert first == second
-    assert b"Software" not in first
-
-
 def test_figure_of_a_study(params: Params) -> None:
     results = collect_made_up(params, score, vary={"models.bn.l1": [0, 0.1]})
     (question,) = ask(results, margin=0.001)

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 
 from stages.core.machine import count_workers
 from stages.core.params import MODELS, Params
-from tests.conftest import BROWSER, ROOT, Project, new_project
+from tests.conftest import BROWSER, ROOT, Project
 
 OUTPUTS = [
     *(f"data/prepared/{name}" for name in ("train.safetensors", "test.safetensors", "pixels.json")),
@@ -47,7 +47,6 @@ def test_everything_ran_and_is_there(project: Project, params: Params) -> None:
     assert re.search(rf"^{name} epoch 2/2: validation loss", printed, re.MULTILINE)
     assert "up to date" not in printed
     assert [name for name in OUTPUTS if not (project.folder / name).is_file()] == []
-    assert _ran(project.run("dvc", "repro")) == []
     assert project.run("git", "status", "--porcelain") == ""
     assert list((project.folder / ".resume").iterdir()) == []
     assert list(project.folder.rglob("*.tmp")) == []
@@ -55,6 +54,14 @@ def test_everything_ran_and_is_there(project: Project, params: Params) -> None:
         content = (project.folder / name).read_bytes()
         assert str(Path.home()).encode() not in content
         assert str(project.folder).encode() not in content
+
+
+def test_words_rebuild_nothing(project: Project) -> None:
+    (project.folder / "README.md").write_text("changed")
+    project.set("# resolution of the figures", "# resolution", file="params.yaml")
+    assert _ran(project.run("dvc", "repro")) == []
+    changed = project.run("git", "status", "--porcelain").split()
+    assert changed == ["M", "README.md", "M", "params.yaml"]
 
 
 def test_metrics_have_the_same_keys_and_agree(project: Project) -> None:
@@ -68,33 +75,13 @@ def test_metrics_have_the_same_keys_and_agree(project: Project) -> None:
         assert metrics["test_accuracy"] > 0.5
 
 
-def test_metrics_table_has_a_row_a_model_and_one_of_verdicts(project: Project) -> None:
+def test_metrics_shown_are_those_of_the_models_and_the_verdicts(project: Project) -> None:
     paths = [f"reports/metrics/{model}.json" for model in MODELS]
-    header, *rows = project.run("dvc", "metrics", "show", *paths).strip().splitlines()
-    assert header.split()[0] == "Path"
-    assert set(header.split()[1:]) == METRICS
-    assert [row.split()[0] for row in rows] == paths
-    shown = json.loads(project.run("dvc", "metrics", "show", "--json"))
-    assert sorted(next(iter(shown.values()))["data"]) == sorted([*paths, "reports/findings.json"])
+    (shown,) = json.loads(project.run("dvc", "metrics", "show", "--json")).values()
+    assert sorted(shown["data"]) == sorted([*paths, "reports/findings.json"])
     verdicts = json.loads((project.folder / "reports/findings.json").read_text())
     assert 0 < len(verdicts) <= 12
     assert all(isinstance(x, str) and re.fullmatch(r"\w+", key) for key, x in verdicts.items())
-
-
-def test_plots_show_the_three_models(project: Project) -> None:
-    assert "failed" not in project.run("dvc", "plots", "show")
-    assert (project.folder / "dvc_plots/index.html").is_file()
-    plots = json.loads(project.run("dvc", "plots", "show", "--json", "Loss", "Error"))
-    charts = plots["data"]
-    assert sorted(charts) == ["Error", "Loss"]
-    for (chart,) in charts.values():
-        content = json.loads(chart["content"]) if isinstance(chart["content"], str) else chart
-        text = json.dumps(content)
-        assert all(f'"{model}"' in text for model in MODELS)
-        assert "validation" in text
-    rows = csv.DictReader((project.folder / "reports/history.csv").read_text().splitlines())
-    for row in rows:
-        assert float(row["error"]) == pytest.approx(100 - 100 * float(row["accuracy"]), abs=1e-3)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
@@ -145,12 +132,6 @@ def test_a_parameter_reruns_what_it_changes(
     assert sorted(ran) == sorted(stages)
 
 
-def test_readme_rebuilds_nothing(project: Project) -> None:
-    (project.folder / "README.md").write_text("changed")
-    project.set("# resolution of the figures", "# resolution", file="params.yaml")
-    assert _ran(project.run("dvc", "repro")) == []
-
-
 def test_gn_parameter_retrains_gn_alone(project: Project) -> None:
     project.set_param("channels_per_group", 2)
     assert _ran(project.run("dvc", "repro")) == ["train-gn", "evaluate", "report"]
@@ -169,7 +150,8 @@ def test_parameter_changed_back_and_deleted_reports_come_from_the_cache(project:
     project.set_param("dots_per_inch", 50)
     for name in ("report.md", "history.csv", "metrics/bn.json", "figures/loss.png"):
         (project.folder / "reports" / name).unlink()
-    output = project.run("dvc", "repro")
+    project.write("matplotlibrc", b"font.size: 30\nsavefig.bbox: tight\nsvg.fonttype: none\n")
+    output = project.run("env", "MPLBACKEND=tkagg", "dvc", "repro")  # which change nothing
     assert _ran(output) == ["report"]  # what is in git without being a plot is not in DVC's cache
     assert output.count("is cached - skipping run") == 2  # train-gn, evaluate
     assert "up to date" in project.run("dvc", "status")
@@ -184,35 +166,3 @@ def test_clean_images_among_the_shifted_ones_have_the_accuracy_of_the_metrics(
     for model in MODELS:
         metrics = json.loads((project.folder / f"reports/metrics/{model}.json").read_text())
         assert clean[model] == metrics["test_accuracy"]
-
-
-def test_unknown_key_anywhere_is_refused_before_any_training(project: Project) -> None:
-    for old, new in (
-        ("  momentum: 0.9", "  momentun: 0.9"),
-        ("  gn:  ", "  xn: {l1: 0}\n  gn:  "),
-    ):
-        project.set(old, new)
-        result = project.try_run("dvc", "repro")
-        project.set(new, old)
-        assert result.returncode != 0
-        output = result.stdout + result.stderr
-        assert not any(stage.startswith("train") and "Updating" in output for stage in _ran(output))
-        assert "is not a known key" in output or "are missing from 'params.yaml'" in output
-        assert "Traceback" not in output
-
-
-def test_trainings_one_after_another_give_the_same_bytes(
-    project: Project, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """That of gn by the stage alone: if DVC is killed before it records it, it is not lost."""
-    other = new_project(tmp_path_factory.mktemp("one-after-another"))
-    other.make_small(epochs=2)
-    other.run("dvc", "repro", "prepare-data")
-    assert "gn epoch 2/2:" in other.run("python", "-m", "stages.train", "gn")
-    output = other.run("dvc", "repro", *ALL_THREE)  # which first removes the outputs
-    assert sorted(_ran(output)) == ALL_THREE
-    assert "resumes after epoch 2" in output
-    assert "gn epoch 2/2:" not in output
-    alone = {name: md5 for name, md5 in other.outputs().items() if name.startswith("models/")}
-    assert len(alone) == 2 * len(MODELS) + 1  # and .gitignore
-    assert alone.items() <= project.outputs().items()

@@ -1,14 +1,11 @@
 """The report stage, run on made-up results of real images: no training is needed for it."""
 
 import csv
-import hashlib
 import html
 import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +30,7 @@ from stages.records.declaration import read_studies
 from stages.records.plan import Planned, list_trainings
 from stages.records.record import Row, write_rows
 from stages.records.shifted import path_of
-from tests.conftest import ROOT, change, with_fixed_values, with_param
+from tests.conftest import ROOT, Project, change, with_fixed_values, with_param
 from tests.made_up import BEST, DIVERGED, distances_of, record, row_of
 
 HOSTILE = """\
@@ -177,36 +174,26 @@ def _make_up_checkpoint(model: str) -> None:
     write_checkpoint(checkpoint_path(model), weights, recipe, Pixels(0.13, 0.31), {"torch": "2"})
 
 
-def _report(folder: Path, **environment: str) -> dict[str, str]:
-    """Run the stage as DVC does; return the digest of each file that it writes."""
-    result = subprocess.run(
-        [sys.executable, "-m", "stages.report"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        capture_output=True,
-        text=True,
-    )
-    assert (result.returncode, result.stderr) == (0, "")
-    files = [*folder.glob("reports/figures/*"), *folder.glob("reports/[rif]*.*")]
-    return {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in files}
-
-
-def test_the_users_environment_changes_nothing(folder: Path) -> None:
+@pytest.mark.torture
+def test_the_users_environment_changes_nothing(finished: Project, tmp_path: Path) -> None:
     """Neither a matplotlibrc, a notebook's backend nor strictness with warnings."""
-    expected = _report(folder)
-    settings = folder / "config/matplotlib/matplotlibrc"
+    project = finished.copy(tmp_path / "project")
+    settings = tmp_path / "config/matplotlib/matplotlibrc"
     settings.parent.mkdir(parents=True)
     settings.write_text(HOSTILE)
-    (folder / "matplotlibrc").write_text(HOSTILE)
-    found = _report(
-        folder,
-        MATPLOTLIBRC=str(settings),
-        XDG_CONFIG_HOME=str(folder / "config"),
-        MPLBACKEND="module://matplotlib_inline.backend_inline",
-        PYTHONWARNINGS="error",
-    )
-    assert found == expected
-    assert {"report.md", "index.html", "findings.json", "findings.csv", "loss.png"} <= set(found)
+    project.write("matplotlibrc", HOSTILE.encode())
+    hostile = {
+        "MATPLOTLIBRC": settings,
+        "XDG_CONFIG_HOME": tmp_path / "config",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONWARNINGS": "error",
+    }
+    shutil.rmtree(project.folder / "reports/figures")
+    (project.folder / "reports/index.html").unlink()
+    variables = (f"{name}={value}" for name, value in hostile.items())
+    run = project.try_run("env", *variables, "python", "-m", "stages.report")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert project.outputs() == finished.outputs()
 
 
 def _words(text: str) -> str:
@@ -264,7 +251,14 @@ def _answer_and_claims() -> tuple[str, list[str]]:
 def test_a_model_that_did_not_learn_is_no_finding(
     folder: Path, test_split: Split, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As with train.epochs of 1, where the average of the weights has hardly left its start."""
+    """As with train.epochs of 1, where the average of the weights has hardly left its start.
+
+    Of another data set, whose classes the report then names.
+    """
+    path = folder / "params.yaml"
+    path.write_text(with_param(path.read_text(), "name", "fashion-mnist"))
+    for model in MODELS:
+        _make_up_checkpoint(model)
     _make_up_scores("bn", test_split.labels, 5800)
     report.main()
     reason = "bn did not learn: its final weights get 42.00 % of the test images right"
@@ -278,16 +272,8 @@ def test_a_model_that_did_not_learn_is_no_finding(
         **{"clean_bn_gn": "bn did not learn", "clean_bn_ln": "bn did not learn"},
         **{"clean_gn_ln": "not settled", "faded": "not settled"},
     }
-
-
-def test_it_speaks_of_the_data_set(folder: Path) -> None:
-    path = folder / "params.yaml"
-    path.write_text(with_param(path.read_text(), "name", "fashion-mnist"))
-    for model in MODELS:
-        _make_up_checkpoint(model)
-    report.main()
-    page = re.sub(r"[\w+/=]{60,}", "", (folder / "reports/index.html").read_text())  # no base64
-    for text in (page, (folder / "reports/report.md").read_text()):
+    page = re.sub(r"[\w+/=]{60,}", "", Path("reports/index.html").read_text())  # no base64
+    for text in (page, Path("reports/report.md").read_text()):
         assert "digit" not in text.lower()
         assert "layer normalization on Fashion-MNIST" in text
     assert "<b>Sneaker</b> taken for <b>Bag</b>" in page  # the first test image is a 7
