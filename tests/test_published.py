@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.core.params import MODELS
 from tests.conftest import ROOT, Project
 
 BLOBS = "data/published/files/md5"
@@ -56,11 +55,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Project:
     _git("clone", "--quiet", str(ROOT), str(project.folder))
     project.run("dvc", "pull")
     return project
-
-
-def test_pull_gives_all_that_is_published(clone: Project) -> None:
-    assert [name for name in CACHED if not (clone.folder / name).exists()] == []
-    assert {f"models/{model}.safetensors" for model in MODELS} < CACHED
 
 
 def test_the_readme_classifies_a_picture(clone: Project) -> None:
