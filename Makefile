@@ -55,7 +55,8 @@ experiments: environment ## the README's session of experiments, written down an
 
 torture: environment ## what the README says of faults, at full length: 50 minutes
 	$(BIN)/python -m pytest tests/torture tests/test_process.py tests/test_studies.py \
-		tests/test_experiments.py --torture -m ""
+		tests/test_surroundings.py tests/test_experiments.py tests/test_teams.py \
+		tests/test_report.py tests/test_sources.py --torture -m ""
 
 environment: ## .venv with the versions of requirements.txt: minutes, 6 GB (PYTHON=python3.12 for another than python3)
 	@"$(PYTHON)" .ci/environment.py

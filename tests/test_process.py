@@ -15,6 +15,8 @@ import pytest
 
 from tests.conftest import ROOT, Project, new_project, wait_for
 
+LONG = pytest.mark.torture
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
@@ -71,12 +73,13 @@ def _mapped_files(pid: int) -> str:
 def test_second_training_of_a_model_is_refused(
     project: Project, training: subprocess.Popen[str]
 ) -> None:
+    training.send_signal(signal.SIGSTOP)  # it needs no CPU while the other waits
     output = project.run("python", "-m", "stages.train", "bn", status=1)
     assert output == "train-bn: another process runs this stage here; wait for its end\n"
     assert training.poll() is None
 
 
-@pytest.mark.parametrize("is_read", [True, False])
+@pytest.mark.parametrize("is_read", [True, pytest.param(False, marks=LONG)])
 def test_training_ends_with_the_process_that_started_it(is_read: bool, project: Project) -> None:
     script = "DVC_STAGE=train-bn python -m stages.train bn; true"  # DVC sets it
     starter = project.start("sh", "-c", script)
@@ -90,9 +93,6 @@ def test_training_ends_with_the_process_that_started_it(is_read: bool, project: 
     starter.wait()
     assert not is_read or "process that started it is gone" in starter.stderr.read()
     _forget(project)
-
-
-LONG = pytest.mark.torture
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,7 @@ def test_training_outlives_a_shell_that_has_left(command: str, project: Project)
     _forget(project)
 
 
+@LONG
 def test_training_of_a_container_whose_first_process_calls_dvc(project: Project) -> None:
     namespace = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
     if project.try_run(*namespace, "true").returncode:
@@ -180,9 +181,10 @@ def test_files_are_not_held_by_a_dvc_that_has_ended(is_cut_off: bool, tmp_path: 
 def test_files_that_a_living_dvc_holds_stay_held(project: Project) -> None:
     dvc = project.start("dvc", "repro", "--single-item", "train-bn")
     wait_for(lambda: _epochs(project) > 0)
+    os.killpg(dvc.pid, signal.SIGSTOP)  # they need no CPU while the other waits
     output = project.run(sys.executable, "-m", "stages", status=1)
     assert re.search(rf"is busy, it is being blocked by:\s+\(PID {dvc.pid}\)", output)
-    os.killpg(dvc.pid, signal.SIGINT)
+    os.killpg(dvc.pid, signal.SIGKILL)
     dvc.communicate()
     _forget(project)
 
@@ -207,6 +209,7 @@ def _forget(project: Project) -> None:
         path.unlink(missing_ok=True)
 
 
+@LONG
 def test_training_that_dvc_left_before_it_began_ends_too(project: Project) -> None:
     """As when `dvc` is killed while its training still starts: init has adopted it."""
     script = "DVC_STAGE=train-bn python -m stages.train bn & echo $!; kill -9 $$"
@@ -218,6 +221,7 @@ def test_training_that_dvc_left_before_it_began_ends_too(project: Project) -> No
     assert not list((project.folder / ".resume").glob("bn-*"))
 
 
+@LONG
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
 def test_too_little_memory_is_one_line(tmp_path: Path) -> None:
     project = new_project(tmp_path)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,17 @@ CHANGE_NOTHING = {
     ),
     "Python that does not look here": "PYTHONSAFEPATH=1 make -f here.mk",
 }
+# What costs seconds and is close to another case.
+LONG = {
+    "read-only /dev/shm",
+    "no flock over NFS",
+    "no flock, pipeline",
+    *(name for name in REFUSED if name.startswith("an experiment")),
+    "no output",
+    "no errors",
+    "dvc without output",
+    *(name for name in CHANGE_NOTHING if name.startswith("Turkish")),
+}
 # As on some network mounts: flock, number 73, gives an error.
 FORBID_FLOCK = """
 import ctypes, os, struct, sys
@@ -89,6 +101,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+def _as_parameters(cases: dict[str, Any]) -> list[Any]:
+    return [
+        pytest.param(case, id=name, marks=[pytest.mark.torture] * (name in LONG))
+        for name, case in cases.items()
+    ]
+
+
 def _run(project: Project, script: str) -> subprocess.CompletedProcess[str]:
     if "unshare" in script and project.try_run("unshare", "-rm", "true").returncode:
         pytest.skip("needs namespaces that any user may make")
@@ -102,8 +121,9 @@ def _run(project: Project, script: str) -> subprocess.CompletedProcess[str]:
     return project.try_run("bash", "-c", script)
 
 
-@pytest.mark.parametrize(("script", "line"), REFUSED.values(), ids=REFUSED)
-def test_one_line_says_what_to_do(project: Project, script: str, line: str) -> None:
+@pytest.mark.parametrize("case", _as_parameters(REFUSED))
+def test_one_line_says_what_to_do(project: Project, case: tuple[str, str]) -> None:
+    script, line = case
     run = _run(project, script)
     assert run.returncode == 1
     assert re.fullmatch(line + "\n", run.stderr), run.stderr
@@ -126,7 +146,7 @@ def _forget(project: Project) -> bytes:
     return content
 
 
-@pytest.mark.parametrize("script", CHANGE_NOTHING.values(), ids=CHANGE_NOTHING)
+@pytest.mark.parametrize("script", _as_parameters(CHANGE_NOTHING))
 def test_they_change_nothing(project: Project, model: bytes, script: str) -> None:
     makefile = (ROOT / "Makefile").read_text().split("\nhelp:")[0]
     project.write("here.mk", f"{makefile}\nall:\n\t{COMMANDS['TRAIN']}\n".encode())
