@@ -220,4 +220,4 @@ def name_places(study: Study) -> list[str]:
     """Return the values of what varies in words; one, "", if nothing does."""
     if not axis_of(study):
         return [""]
-    return [name_value(variant, study.vary) for variant in study.each_variant]
+    return [name_value(variant, study) for variant in study.each_variant]

@@ -72,6 +72,7 @@ class Study(BaseModel):
     vary: dict[str, list[Any]] = Field({}, description="parameters, each with a list of values")
     variants: list[Values] = Field([], description="a list of mappings of parameters")
     axis: str = Field("", description="a few words for what varies")
+    named: str = Field("{}", pattern=r"^[^{}]*\{\}[^{}]*$", description="words with one {}")
     compare: Literal["models", "values"] = Field("models", description="models or values")
     note: str = Field("", description="a sentence or two")
     readings: str = Field("", description="a question, of how the networks of bn are evaluated")

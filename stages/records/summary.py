@@ -21,7 +21,7 @@ def summarize(results: Results) -> str:
         overall = f"{100 * mean(values):.3f}" if all(cell.rows for cell in cells) else ""
         if seeds:
             shown = [show(cell, results.column) for cell in cells]
-            lines.append([name_value(variant, study.vary), list_seeds(seeds), *shown, overall])
+            lines.append([name_value(variant, study), list_seeds(seeds), *shown, overall])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{study.question}\n\n{table}\n\n{' '.join(_notes(results))}\n"
 
@@ -41,10 +41,10 @@ def axis_of(study: Study) -> str:
     return study.axis or _short(next(iter(study.vary), "variant"))
 
 
-def name_value(variant: Values, vary: Values) -> str:
+def name_value(variant: Values, study: Study) -> str:
     """Return a variant in words: what is on the axis, or all that it sets."""
-    if vary:
-        return word_of(variant[next(iter(vary))])
+    if study.vary:
+        return study.named.format(word_of(variant[next(iter(study.vary))]))
     shown = (f"{_short(key)} {text_of(value)}" for key, value in variant.items())
     return ", ".join(shown) or "base"
 
