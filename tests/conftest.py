@@ -77,7 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files, so that no core waits for one of them at the end."""
-    longest = ["test_pipeline", "test_process", "test_studies", "test_report", "test_dvc_yaml"]
+    longest = ["test_pipeline", "test_studies", "test_process", "test_surroundings", "test_draw"]
     places = {name: place for place, name in enumerate(longest)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 

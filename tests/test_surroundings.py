@@ -15,8 +15,11 @@ import pytest
 
 from tests.conftest import ROOT, Project, project_of_studies
 
-STUDIES = 'studies:\n  two: {question: "Does it end?", models: [ln, gn], seeds: 1}\n'
-COMMANDS = {"TRAIN": "python -m stages.train ln", "STUDY": "python -m stages.studies two"}
+STUDIES = """
+studies:
+  one: {question: "Does it end?", models: [ln], seeds: 1, set: {data.validation_images: 500}}
+"""
+COMMANDS = {"TRAIN": "python -m stages.train ln", "STUDY": "python -m stages.studies one"}
 SHM = "unshare -rm sh -c 'mount -t tmpfs -o {} none /dev/shm; {} STUDY'"
 NO_SHM = r"study: /dev/shm cannot be written \({}\), and .*; free space there, .*"
 NO_LOCK = r"\S+: \.dvc/tmp/\S+ cannot be locked \([\w ]+\); move the project to a local disk .*"
@@ -45,7 +48,7 @@ REFUSED = {
     "no records of studies": (
         "mv reports/studies kept; touch reports/studies; STUDY;"
         "status=$?; rm reports/studies; mv kept reports/studies; exit $status",
-        r"study: \S+two.csv cannot be written \(File exists\); move away what has its name, .*",
+        r"study: \S+one.csv cannot be written \(File exists\); move away what has its name, .*",
     ),
     "too little memory for torch": (
         "ulimit -v 1000000; TRAIN",
