@@ -9,7 +9,6 @@ from stages.analysis.findings import Findings
 from stages.analysis.worked_example import number_sets
 from stages.core.params import MODELS
 from stages.model.normalization import NORMALIZATIONS
-from stages.records.summary import axis_of
 from stages.reporting.figures.causes import draw_causes
 from stages.reporting.figures.curves import draw_course
 from stages.reporting.figures.gradients import draw_gradients
@@ -78,7 +77,7 @@ def _studies(found: Findings) -> Iterator[Picture]:
         beside = [x for x in questions if x.study.beside == question.study.name]
         is_drawn = any(x.has_figure for x in (question, *beside))
         if is_drawn and not question.study.beside:
-            axis = axis_of(question.study)
+            axis = question.study.varied
             by = f" by {axis}" if axis else ""
             names = ", ".join(call(one.name) for one in question.series)
             text = f"{question.text} Mean test error over seeds with 95 % intervals{by}, of {names}"
@@ -92,7 +91,7 @@ def _errors(found: Findings) -> Iterator[Picture]:
             f"The most confident test errors of {model}: each image with its index, true and "
             f"predicted {words.noun} and confidence"
         )
-        figure = draw_errors(model, found.mistakes[model], found.inputs.test, words)
+        figure = draw_errors(model, found.inputs.mistakes[model], found.inputs.test, words)
         yield Picture(f"errors_{model}", figure, text)
 
 
