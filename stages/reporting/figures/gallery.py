@@ -35,33 +35,24 @@ class Picture:
 
 def draw_pictures(found: Findings) -> list[Picture]:
     """Draw all pictures."""
-    parts = _courses, _shifts, _causes, _gradients, _studies, _errors, _example
+    parts = _results, _studies, _errors, _example
     return [picture for part in parts for picture in part(found)]
 
 
-def _courses(found: Findings) -> Iterator[Picture]:
+def _results(found: Findings) -> Iterator[Picture]:
     histories, followed = found.inputs.histories, found.inputs.followed_split.capitalize()
     for quantity in ("loss", "accuracy"):
         text = f"{followed} {quantity} of bn, gn and ln by epoch"
         yield Picture(quantity, draw_course(histories, quantity), text)
-
-
-def _shifts(found: Findings) -> Iterator[Picture]:
     figure = draw_shifts({"": found.shifts}, image=found.inputs.test.images[:1])
     text = f"{_OF_SHIFTS}; under each axis, one test image so changed"
     yield Picture("shifts", figure, text)
-
-
-def _causes(found: Findings) -> Iterator[Picture]:
     if found.causes:
         text = (
             "Test accuracy on shifted images, network by network: of bn with the statistics of the "
             "test batch in some layers, of gn and ln with those of training images in some layers"
         )
         yield Picture("causes", draw_causes(found.causes), text)
-
-
-def _gradients(found: Findings) -> Iterator[Picture]:
     if found.growth:
         text = "Norms of gradients before training, from the last layer to the first, by network"
         yield Picture("gradients", draw_gradients(found.growth), text)
