@@ -55,7 +55,7 @@ PARAMS = {
         },
     },
     "models": {
-        "bn": _OWN | {"normalization_batch": 0, "layer_norm_first": 0},
+        "bn": _OWN | {"normalization_batch": 0, "part_statistics": "own", "layer_norm_first": 0},
         "gn": _OWN | {"channels_per_group": 4},
         "ln": _OWN,
     },

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from stages.core.errors import PipelineError
@@ -184,3 +185,22 @@ def test_ghost_batch_normalization(images: int, of_rest: int) -> None:
     evaluated, reference = layer.eval()(activations), nn.BatchNorm2d(8)
     reference.load_state_dict(layer.state_dict())
     assert torch.equal(evaluated, reference.eval()(activations))
+
+
+def test_a_whole_batch_is_normalized_by_its_first_images() -> None:
+    """As torch does in evaluation mode with the statistics of these images, gradients included."""
+    torch.manual_seed(0)
+    activations = (3 * torch.randn(10, 8, 5, 5) + 2).requires_grad_()
+    layer = GhostBatchNorm2d(8, 4, by_first=True)
+    first = activations[:4].transpose(0, 1).flatten(1)  # [channels, numbers]
+    mean, variance = first.mean(1), first.var(1, unbiased=False)
+    expected = F.batch_norm(activations, mean.detach(), variance.detach(), eps=layer.eps)
+    torch.testing.assert_close(layer(activations), expected)
+    torch.testing.assert_close(layer.running_mean, 0.1 * mean)
+    torch.testing.assert_close(layer.running_var, 0.9 + 0.1 * first.var(1))
+    # The first images on their own have the gradients of ordinary batch normalization.
+    for normalize in (layer, nn.BatchNorm2d(8)):
+        normalized = normalize(activations[:4] if normalize is not layer else activations)[:4]
+        found = torch.autograd.grad(normalized.pow(3).sum(), activations)[0]
+        expected = found if normalize is layer else expected
+    torch.testing.assert_close(found, expected)

@@ -110,6 +110,13 @@ def test_the_normalization_batch_divides_the_batch(params: Params) -> None:
         change(params, models__bn__normalization_batch=3)
 
 
+def test_statistics_of_parts_need_parts(params: Params) -> None:
+    change(params, models__bn__normalization_batch=16, models__bn__part_statistics="first")
+    line = "part_statistics is early, but models.bn.normalization_batch is 0; allowed: own"
+    with pytest.raises(ValueError, match=line):
+        change(params, models__bn__part_statistics="early")
+
+
 @pytest.mark.parametrize(
     "text",
     [

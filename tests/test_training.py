@@ -98,6 +98,27 @@ def test_group_and_layer_normalization_do_not_see_the_normalization_batch(
     assert not _same(bn, other)
 
 
+def test_parts_end_with_the_third_quarter_also_after_a_resumption(
+    params: Params, small_dataset: Dataset
+) -> None:
+    """Three of four epochs are those in parts; from their state, another training goes on alike."""
+    short = change(params, train__epochs=4, train__batch_size=32, models__bn__normalization_batch=4)
+    early = Recipe.of("bn", change(short, models__bn__part_statistics="early"))
+    in_parts, whole_at_end, resumed = (
+        Training(recipe, small_dataset, CPU) for recipe in (Recipe.of("bn", short), early, early)
+    )
+    for training in (in_parts, whole_at_end):
+        for _ in range(3):
+            training.run_epoch()
+    assert _same(in_parts.result, whole_at_end.result)
+    state = {key: tensor.clone() for key, tensor in whole_at_end.state().items()}
+    resumed.restore(state, whole_at_end.epochs)
+    for training in (in_parts, whole_at_end, resumed):
+        training.run_epoch()
+    assert not _same(in_parts.result, whole_at_end.result)
+    assert _same(resumed.result, whole_at_end.result)
+
+
 def test_a_batch_is_sorted_by_label(params: Params, small_dataset: Dataset) -> None:
     recipe = change(params, train__batch_size=100, train__epochs=1)
     orders = []

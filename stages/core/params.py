@@ -155,6 +155,9 @@ class BatchModelParams(ModelParams):
     normalization_batch: int = _number(
         0, 10_000, "images normalized together; 0 is all of the batch", neutral=0
     )
+    part_statistics: Literal["own", "first", "early"] = Field(
+        description="own, first or early", json_schema_extra=_neutral("own")
+    )
     layer_norm_first: int = _number(
         0, 70, "places from the first on with layer normalization instead", neutral=0
     )
@@ -234,6 +237,11 @@ class Params(_Section):
             raise ValueError(
                 f"models.bn.normalization_batch is {together}; allowed: 0, or a divisor of "
                 f"train.batch_size, which is {batch_size}"
+            )
+        if self.models.bn.part_statistics != "own" and not together:
+            raise ValueError(
+                f"models.bn.part_statistics is {self.models.bn.part_statistics}, but "
+                "models.bn.normalization_batch is 0; allowed: own, or parts of a batch"
             )
         return self
 

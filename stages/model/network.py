@@ -18,6 +18,7 @@ def network_for(recipe: Recipe) -> nn.Sequential:
         recipe.normalization,
         getattr(own, "channels_per_group", None),
         getattr(own, "normalization_batch", 0),
+        getattr(own, "part_statistics", "own") == "first",
     )
     return build_network(normalization, recipe.network, getattr(own, "layer_norm_first", 0))
 

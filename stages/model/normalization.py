@@ -1,5 +1,6 @@
 """The normalizations under comparison, as layers."""
 
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ class Normalization:
     """How activations [N, channels, H, W] are normalized; each kind then scales and shifts them.
 
     - "batch": mean and variance of each channel over the batch (Ioffe and Szegedy 2015), or over
-      ``batch`` images of it at a time if that is not 0.
+      ``batch`` images of it at a time if that is not 0; with ``by_first``, over its first ones.
     - "group": of each image over groups of ``channels_per_group`` neighbouring channels (Wu and He
       2018).
     - "layer": of each image over all its channels, which is group normalization with one
@@ -32,6 +33,7 @@ class Normalization:
     kind: str
     channels_per_group: int | None = None
     batch: int = 0
+    by_first: bool = False
 
     def layer(self, channels: int) -> nn.Module:
         """Build the layer for this many channels.
@@ -41,7 +43,7 @@ class Normalization:
         """
         match self.kind:
             case "batch" if self.batch:
-                return GhostBatchNorm2d(channels, self.batch)
+                return GhostBatchNorm2d(channels, self.batch, self.by_first)
             case "batch":
                 return nn.BatchNorm2d(channels)
             case "layer":
@@ -78,15 +80,22 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
     ordinary batch normalization.
     """
 
-    def __init__(self, channels: int, images: int) -> None:
-        """Normalize ``images`` images at a time; the last part of a batch may hold fewer."""
+    def __init__(self, channels: int, images: int, by_first: bool = False) -> None:
+        """Normalize ``images`` images at a time; the last part of a batch may hold fewer.
+
+        With ``by_first``, all of a batch is normalized by the statistics of its first ``images``.
+        Batches are shuffled, so these are drawn at random: all others are normalized by as noisy
+        statistics, to which they contribute nothing.
+        """
         super().__init__(channels)
-        self.images = images
+        self.images, self.by_first = images, by_first
 
     def forward(self, activations: torch.Tensor) -> torch.Tensor:
         """Normalize, scale and shift ``activations`` [N, channels, H, W]."""
         if not self.training or len(activations) <= self.images:
             return super().forward(activations)
+        if self.by_first:
+            return self._normalize_by(activations[: self.images], activations)
         parts = activations.split(self.images)
         mean, variance = torch.zeros(2, len(parts), self.num_features, device=activations.device)
         normalized = [  # a momentum of 1 leaves the part's own statistics in mean[i], variance[i]
@@ -96,6 +105,22 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         self.running_mean.lerp_(mean.mean(0), self.momentum)
         self.running_var.lerp_(variance.mean(0), self.momentum)
         return torch.cat(normalized)
+
+    def _normalize_by(self, part: torch.Tensor, activations: torch.Tensor) -> torch.Tensor:
+        variance, mean = torch.var_mean(part, (0, 2, 3), correction=0)  # [channels] each
+        numbers = part.numel() / self.num_features
+        self.running_mean.lerp_(mean.detach(), self.momentum)
+        self.running_var.lerp_(variance.detach() * numbers / (numbers - 1), self.momentum)
+        scale = self.weight / (variance + self.eps).sqrt()
+        shift = self.bias - mean * scale
+        return activations * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+
+
+def normalize_whole_batches(network: nn.Module) -> None:
+    """Have batch normalization that took a few images at a time take whole batches from now on."""
+    for layer in network.modules():
+        if isinstance(layer, GhostBatchNorm2d):
+            layer.images = sys.maxsize
 
 
 class ChannelNorm(nn.LayerNorm):

@@ -72,6 +72,7 @@ class Study(BaseModel):
     vary: dict[str, list[Any]] = Field({}, description="parameters, each with a list of values")
     variants: list[Values] = Field([], description="a list of mappings of parameters")
     axis: str = Field("", description="a few words for what varies")
+    named: str = Field("{}", pattern=r"^[^{}]*\{\}[^{}]*$", description="words with one {}")
     compare: Literal["models", "values"] = Field("models", description="models or values")
     note: str = Field("", description="a sentence or two")
     readings: str = Field("", description="a question, of how the networks of bn are evaluated")
@@ -151,7 +152,8 @@ class Study(BaseModel):
     def places(self) -> list[str]:
         """Each variant in words: the value of what varies, or all that it sets; "" for nothing."""
         if self.vary:
-            return list(map(word_of, next(iter(self.vary.values()))))
+            values = next(iter(self.vary.values()))
+            return [self.named.format(word_of(value)) for value in values]
         return [_name(variant) for variant in self.variants] or [""]
 
     @property

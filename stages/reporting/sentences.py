@@ -15,6 +15,7 @@ from stages.reporting.figures.style import NAMES
 from stages.reporting.formats import (
     capitalized,
     count_digits,
+    counted,
     format_interval,
     format_margin,
     format_p,
@@ -167,12 +168,12 @@ def tell_of_flips(comparisons: Sequence[Comparison]) -> str:
     num_seeds, total = max(x.num_seeds for x in compared), len(compared)
     if not can_flips_show(total, num_seeds):
         return (
-            f"With {num_seeds} seeds, the exact sign-flip test could not show a difference "
-            f"in any of these {total} comparisons: its p-value cannot get small enough."
+            f"With {num_seeds} seeds, the exact sign-flip test could not show a difference: its "
+            "p-value cannot get small enough."
         )
     disputed = sum(x.is_disputed for x in compared)
     agrees = f"disagrees with the paired test on {disputed} of" if disputed else "agrees on all"
-    return f"The exact sign-flip test {agrees} {total} comparisons."
+    return f"The exact sign-flip test {agrees} {counted(total, 'comparison')}."
 
 
 def list_shifts(shifts: Shifts) -> list[tuple[str, str]]:

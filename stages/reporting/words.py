@@ -115,7 +115,8 @@ def name_pair(x: Comparison) -> str:
 def name_shift(one: Shift) -> str:
     """Name a shift with its severity, within a sentence; "" if there is none."""
     shift, severity = one
-    return "" if one == CLEAN else SHIFTS[shift].named.format(severity)
+    named = SHIFTS[shift].named.format(severity) if one != CLEAN else ""
+    return named.replace(" 1 pixels", " 1 pixel")
 
 
 def name_where(x: Comparison) -> str:

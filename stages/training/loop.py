@@ -13,6 +13,7 @@ from stages.core.errors import DivergedError
 from stages.core.recipe import Recipe
 from stages.model.history import Epoch
 from stages.model.network import convolution_weights, network_for
+from stages.model.normalization import normalize_whole_batches
 from stages.model.scoring import Score, compute_logits, score
 from stages.training.augmentation import Draws, augment, draw
 from stages.training.memory_layout import lay_out
@@ -20,6 +21,7 @@ from stages.training.optimizer import build_optimizer, one_cycle, restore, set_r
 from stages.training.soap import Soap
 from stages.training.weight_average import WeightAverage
 
+_EARLY = 0.75  # the share of the training in which part_statistics "early" normalizes parts
 _AUGMENTED_AT_ONCE = 512  # images; fewer would take more calls, more would take more memory
 
 
@@ -61,6 +63,8 @@ class Training:
         self._optimizer = build_optimizer(self._network, recipe)
         self._steps_per_epoch = count_steps(len(self._labels), self._recipe.batch_size)
         steps = self._steps_per_epoch * self._recipe.epochs
+        is_early = getattr(self._own, "part_statistics", "own") == "early"
+        self._last_step_in_parts = _EARLY * steps if is_early else math.inf
         self._learning_rates = one_cycle(self._own.learning_rate, steps, self._recipe)
 
     @property
@@ -160,6 +164,8 @@ class Training:
             for batch in zip(images.split(batch_size), labels.split(batch_size), strict=True):
                 step = (number - 1) * self._steps_per_epoch + len(logits) + 1
                 set_rate(self._optimizer, self._learning_rates[step - 1])
+                if step > self._last_step_in_parts:
+                    normalize_whole_batches(self._network)
                 logits.append(self._step(*batch))
                 if isinstance(self._optimizer, Soap):
                     self._optimizer.update_bases(step)
