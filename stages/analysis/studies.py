@@ -123,11 +123,6 @@ class Studies:
     shifted: list[ShiftedStudy]
     left_out: list[str]  # the studies that were recorded with other parameters than the present
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to say."""
-        return not (self.questions or self.shifted or self.left_out)
-
 
 def compare_studies(records: Mapping[str, Results | None], params: Params) -> Studies:
     """Compare what the ``records`` hold, apart from the main job's own seeds."""
