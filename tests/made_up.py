@@ -8,9 +8,9 @@ import numpy as np
 
 from stages.core.params import MODELS, Params
 from stages.core.recipe import Recipe
-from stages.evaluation.shifts import SeededRow, list_sets
+from stages.evaluation.shifts import SeededRow, Shift, list_sets
 from stages.records import causes
-from stages.records.causes import Case, Distance, Shift, list_compared
+from stages.records.causes import Case, Distance, list_compared
 from stages.records.declaration import Study
 from stages.records.plan import Planned, list_trainings
 from stages.records.record import Row

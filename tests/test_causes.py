@@ -43,6 +43,8 @@ from stages.records.networks import add_networks
 from stages.records.results import Cell
 from stages.reporting.figures.causes import draw_causes
 from stages.reporting.figures.style import COLOURS
+from stages.reporting.why import tabulate
+from stages.reporting.words import name_shift
 from stages.studies.causes import Job, compare, intervene, main
 from tests.conftest import PARAMS, ROOT, change, project_of_studies
 from tests.made_up import BEST, LAYERS, accuracy_of, distances_of, row_of
@@ -95,22 +97,24 @@ def causes(
 
 def test_effects_by_scipy(causes: Causes) -> None:
     """All interventions in bn are one family, each against the same networks as trained."""
+    cures = [x for x in causes.effects if x.model == "bn" and not (x.change or x.prior)]
     pairs = [
         [
             [accuracy_of(x, seed) for seed in SEEDS]
-            for x in (effect.case, case_of("bn", (effect.case.shift, effect.case.severity), []))
+            for x in (case, case_of("bn", (case.shift, case.severity), []))
         ]
-        for effect in causes.cures
+        for case in cures
     ]
     p_values = multipletests([ttest_rel(*pair).pvalue for pair in pairs], method="holm")[1]
     assert len(pairs) == len(SHIFTS) * 17
-    for effect, (cured, as_trained), p_value in zip(causes.cures, pairs, p_values, strict=True):
-        assert effect.comparison.accuracies == pytest.approx((np.mean(cured), np.mean(as_trained)))
-        assert effect.comparison.p_value == pytest.approx(p_value)
+    for case, (cured, as_trained), p_value in zip(cures, pairs, p_values, strict=True):
+        found = causes.effects[case].comparison
+        assert found.accuracies == pytest.approx((np.mean(cured), np.mean(as_trained)))
+        assert found.p_value == pytest.approx(p_value)
 
 
 def test_share_of_the_loss_restored_by_scipy(causes: Causes) -> None:
-    effect = causes.find(case_of("bn", CONTRAST, [1, 2]))
+    effect = causes.effects[case_of("bn", CONTRAST, [1, 2])]
     cured, faded, clean = (
         np.array([accuracy_of(case_of("bn", shift, layers), seed) for seed in SEEDS])
         for shift, layers in ((CONTRAST, [1, 2]), (CONTRAST, []), (SHIFTS[0], []))
@@ -130,29 +134,30 @@ def test_share_of_the_loss_restored_by_scipy(causes: Causes) -> None:
 
 
 def test_no_share_where_little_is_lost(causes: Causes) -> None:
-    assert all(x.restored is None for x in causes.cures if x.case.shift == "none")
-    assert all(x.restored is None for x in causes.breaks if x.case.shift == "none")
+    of_layers = [x for x in causes.effects if not (x.change or x.prior)]
+    assert {x.model for x in of_layers if x.shift == "none"} == set(MODELS)
+    assert all(causes.effects[x].restored is None for x in of_layers if x.shift == "none")
 
 
 def test_a_change_is_compared_with_the_same_intervention_without_it(causes: Causes) -> None:
     """Layer 1 frozen costs 6 points, the change brings 10."""
     given = {"change": "align channels", "changed": LAYERS[1:]}
-    effect = causes.find(case_of("ln", CONTRAST, LAYERS[1:], **given))
+    effect = causes.effects[case_of("ln", CONTRAST, LAYERS[1:], **given)]
     assert effect.comparison.difference == pytest.approx(0.1, abs=0.005)
     assert effect.restored is not None
     assert effect.restored.value == pytest.approx(10 / 6, rel=0.1)
 
 
-def test_the_two_by_two_is_of_networks_with_fresh_layers(causes: Causes) -> None:
-    cells = {
-        key: np.mean(causes.accuracies(case))
-        for key, case in causes.two_by_two("bn", CONTRAST).items()
-    }
+def test_the_table_is_of_networks_with_fresh_layers(causes: Causes) -> None:
+    header, rows = tabulate(causes)
+    assert header[2:] == ["all", "layer 1", "layers 2 to 6", "none"]
+    (shown,) = [row[2:] for row in rows if row[:2] == [name_shift(CONTRAST), "bn"]]
     middle = 0.9 - 0.025  # of the seeds
-    assert cells[True, True] == pytest.approx(middle, abs=0.005)
-    assert cells[True, False] == pytest.approx(middle - 0.5, abs=0.005)
-    assert cells[False, True] == pytest.approx(middle - 0.1, abs=0.005)
-    assert cells[False, False] == pytest.approx(middle - 0.6, abs=0.005)
+    lost = {0: LAYERS, 0.5: LAYERS[:1], 0.1: LAYERS[1:], 0.6: []}
+    for share, (loss, layers) in zip(shown, lost.items(), strict=True):
+        accuracy = np.mean(causes.accuracies(case_of("bn", CONTRAST, layers)))
+        assert accuracy == pytest.approx(middle - loss, abs=0.005)
+        assert share == f"{100 * accuracy:.0f} %"
 
 
 def test_the_prior_is_chosen_by_training_images(causes: Causes, rows: list[Row]) -> None:
@@ -169,10 +174,10 @@ def test_how_many_images_are_enough(causes: Causes) -> None:
 
 
 def test_rank_correlations(causes: Causes) -> None:
-    for rank in causes.ranks:
-        assert rank.mean == pytest.approx(1 if rank.layer == 1 else -1)
-    assert {(rank.model, rank.layer) for rank in causes.ranks} == {
-        (model, layer) for model in MODELS for layer in LAYERS
+    assert causes.ranks == {
+        (model, layer): pytest.approx(1 if layer == 1 else -1)
+        for model in MODELS
+        for layer in LAYERS
     }
 
 
@@ -185,7 +190,10 @@ def test_a_partial_record_counts_only_seeds_that_are_complete(
     assert found.seeds == [0, 1, 2, 4, 5]
     assert find_causes(params, [row for row in rows if row.seed == 0], [], cells) is None
     assert find_causes(params, [replace(row, recipe="rold") for row in rows], [], cells) is None
-    assert find_causes(params, [], [], cells) is None
+    assert find_causes(params, [], distances, cells) is None
+    assert find_causes(params, rows, distances[:-1], cells) is not None
+    of_bn = [one for one in distances if one.model == "bn"]
+    assert find_causes(params, rows, of_bn, cells) is None  # as while they are made
 
 
 def test_the_figure_shows_each_network(causes: Causes) -> None:

@@ -8,7 +8,7 @@ import torch
 from matplotlib.colors import to_hex
 from scipy.stats import t
 
-from stages.analysis.mistakes import find_mistakes, read_off
+from stages.analysis.mistakes import find_mistakes
 from stages.analysis.studies import ask
 from stages.core.dataset import Split
 from stages.core.params import MODELS, Params
@@ -83,14 +83,14 @@ def test_errors_are_ordered_by_confidence_then_index(test_split: Split) -> None:
     digits = {index: (int(test_split.labels[index]) + 1) % 10 for index in (5, 9, 40, 700)}
     margins = {5: 2.0, 9: 3.0, 40: 2.0, 700: 9.0}
     logits = _logits(test_split, {i: (digits[i], margins[i]) for i in digits})
-    mistakes = find_mistakes(read_off(logits, test_split.labels))
+    mistakes = find_mistakes(logits, test_split.labels)
     assert [one.index for one in mistakes] == [700, 9, 5, 40]
 
 
 def test_matrix_of_errors(test_split: Split) -> None:
     digits = {index: (int(test_split.labels[index]) + 3) % 10 for index in range(100, 112)}
     logits = _logits(test_split, {i: (d, i / 50) for i, d in digits.items()})
-    mistakes = find_mistakes(read_off(logits, test_split.labels))
+    mistakes = find_mistakes(logits, test_split.labels)
     figure = draw_errors("gn", mistakes, test_split, WORDS["mnist"])
     assert len(figure.axes) == 10
     columns = {round(axes.get_subplotspec().colspan.start) for axes in figure.axes}
@@ -110,8 +110,8 @@ def test_matrix_of_errors(test_split: Split) -> None:
 
 def test_fewer_than_ten_errors_leave_the_rest_blank_and_say_so(test_split: Split) -> None:
     digit = (int(test_split.labels[7]) + 1) % 10
-    guesses = read_off(_logits(test_split, {7: (digit, 1.0)}), test_split.labels)
-    figure = draw_errors("bn", find_mistakes(guesses), test_split, WORDS["mnist"])
+    mistakes = find_mistakes(_logits(test_split, {7: (digit, 1.0)}), test_split.labels)
+    figure = draw_errors("bn", mistakes, test_split, WORDS["mnist"])
     assert [len(axes.images) for axes in figure.axes] == [1] + [0] * 9
     assert "only 1 in all" in figure.get_suptitle()
 
@@ -120,8 +120,8 @@ def test_figures_name_the_classes(test_split: Split) -> None:
     label = int(test_split.labels[7])
     names = WORDS["fashion-mnist"].classes
     assert (names[0], names[8], names[9]) == ("T-shirt/top", "Bag", "Ankle boot")
-    guesses = read_off(_logits(test_split, {7: ((label + 1) % 10, 1.0)}), test_split.labels)
-    errors = draw_errors("bn", find_mistakes(guesses), test_split, WORDS["fashion-mnist"])
+    mistakes = find_mistakes(_logits(test_split, {7: ((label + 1) % 10, 1.0)}), test_split.labels)
+    errors = draw_errors("bn", mistakes, test_split, WORDS["fashion-mnist"])
     assert (
         f"true {names[label]}\npredicted {names[(label + 1) % 10]} (" in errors.axes[0].get_title()
     )

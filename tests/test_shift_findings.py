@@ -92,7 +92,7 @@ def _cells(
 
 
 def test_several_seeds_are_paired(shifted: Params) -> None:
-    found = compare_seeds_by_shift(shifted, {"": _cells(shifted, 5)}, list(MODELS))[""]
+    found = compare_seeds_by_shift(shifted, {"": _cells(shifted, 5)})[""]
     assert found.num_seeds == 5
     (contrast,) = [x for x in found.largest if x.shift[0] == "contrast"]
     squares = np.arange(5) ** 2
@@ -120,9 +120,9 @@ def test_several_seeds_are_paired(shifted: Params) -> None:
 )
 def test_too_few_or_other_seeds_are_not_taken(cells: dict[str, object], shifted: Params) -> None:
     """Nor networks that were not scored on all shifts that params.yaml now lists."""
-    assert not compare_seeds_by_shift(shifted, {"": _cells(shifted, **cells)}, list(MODELS))
+    assert not compare_seeds_by_shift(shifted, {"": _cells(shifted, **cells)})
     more = change(shifted, shifts__rotation=[45.0, 60.0])
-    assert not compare_seeds_by_shift(more, {"": _cells(shifted, 4)}, list(MODELS))
+    assert not compare_seeds_by_shift(more, {"": _cells(shifted, 4)})
 
 
 def test_a_damaged_record_of_shifts_gets_one_line(tmp_path: Path) -> None:

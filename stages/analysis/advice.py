@@ -1,13 +1,13 @@
 """Which normalization to take in which situation, as far as the comparisons show it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import dataclass
 
-from stages.analysis.comparison import Comparison, Shift, Verdict
+from stages.analysis.comparison import Comparison, Verdict
 from stages.analysis.evidence import Evidence
 from stages.analysis.shifts import BATCH, Kind, Shifts, kind_of
 from stages.analysis.studies import Studies
+from stages.evaluation.shifts import Shift
 from stages.records.declaration import Situation
 
 SHOWN = 10  # rows that are shown at once
@@ -90,24 +90,13 @@ def _advise_on_shifted(
         for x in shifts.comparisons:
             if (x.first == BATCH) == of_bn_alone:
                 by_kind.setdefault(kind_of(x.shift), []).append(x)
-        alike: dict[tuple[object, ...], dict[Kind, Choice]] = {}
+        alike: dict[tuple[object, ...], dict[Kind, list[Comparison]]] = {}
         for kind, comparisons in by_kind.items():
             choice = choose(comparisons)
-            alike.setdefault((choice.is_usable, *choice.best), {})[kind] = choice
+            alike.setdefault((choice.is_usable, *choice.best), {})[kind] = comparisons
         for of_kind in alike.values():
-            first, *others = of_kind.values()
-            choice = reduce(_join, others, first)
+            choice = choose([x for comparisons in of_kind.values() for x in comparisons])
             yield Advice(situation, choice, study, section, tuple(of_kind), of_bn_alone)
-
-
-def _join(first: Choice, second: Choice) -> Choice:
-    """Join two situations in which the same is chosen."""
-    return replace(
-        first,
-        worse=[*first.worse, *second.worse],
-        useless={**first.useless, **second.useless},
-        are_equal=first.are_equal and second.are_equal,
-    )
 
 
 def choose(comparisons: Sequence[Comparison]) -> Choice:
@@ -124,7 +113,7 @@ def choose(comparisons: Sequence[Comparison]) -> Choice:
     poor = {name for name, share in shares if share < USABLE}
     worse: dict[str, Comparison] = {}  # the largest difference of each
     for x in sorted(usable, key=lambda x: x.size, reverse=True):
-        if x.verdict == Verdict.DIFFER:
+        if x.differs:
             worse.setdefault(x.order[1], x)
     are_equal = bool(usable) and all(x.verdict == Verdict.EQUAL for x in usable)
     best = [x for x in dict.fromkeys(name for name, _ in shares) if x not in worse.keys() | poor]

@@ -14,9 +14,7 @@ from stages.analysis.inference import (
     p_of_mean_difference,
     p_of_sign_flips,
 )
-from stages.evaluation.shifts import CLEAN
-
-Shift = tuple[str, float]  # how test images are changed, and how severely
+from stages.evaluation.shifts import CLEAN, Shift
 
 
 class Verdict(StrEnum):
@@ -68,9 +66,14 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         """Whether the two differ, are equal within the margin, or neither is settled."""
-        if self.p_value < LEVEL:
+        if self.differs:
             return Verdict.DIFFER
         return Verdict.EQUAL if self.is_within_margin else Verdict.OPEN
+
+    @property
+    def differs(self) -> bool:
+        """Whether a difference is shown."""
+        return self.p_value < LEVEL
 
     @property
     def is_within_margin(self) -> bool:
@@ -80,9 +83,7 @@ class Comparison:
     @property
     def is_disputed(self) -> bool:
         """Whether the sign flips disagree with Student's test."""
-        if self.p_sign_flips is None:
-            return False
-        return (self.p_sign_flips < LEVEL) != (self.verdict == Verdict.DIFFER)
+        return self.p_sign_flips is not None and (self.p_sign_flips < LEVEL) != self.differs
 
     @property
     def order(self) -> tuple[str, str]:

@@ -54,28 +54,21 @@ def weigh(inputs: Inputs, seed: int, margin: float) -> Evidence:
     )
     seeds = sorted(set.intersection(*(set(x) for of in (test, train) for x in of.values())))
     if len(seeds) < 2:
-        return Evidence(
-            seeds=[],
-            accuracies={m: [inputs.metrics[m].test_accuracy] for m in MODELS},
-            gaps={m: [inputs.metrics[m].accuracy_gap] for m in MODELS},
-            by_accuracy=[],
-            by_gap=[],
-            others=[],
-        )
-    gaps = {m: {one: train[m][one] - test[m][one] for one in seeds} for m in MODELS}
+        accuracies = {m: [inputs.metrics[m].test_accuracy] for m in MODELS}
+        gaps = {m: [inputs.metrics[m].accuracy_gap] for m in MODELS}
+        return Evidence([], accuracies, gaps, by_accuracy=[], by_gap=[], others=[])
+    of_test = {m: {one: test[m][one] for one in seeds} for m in MODELS}
+    of_gap = {m: {one: train[m][one] - test[m][one] for one in seeds} for m in MODELS}
     by_accuracy, by_gap = (
         compare_by_seeds([Pair(a, b, of[a], of[b]) for a, b in combinations(MODELS, 2)], margin)
-        for of in ({m: {one: test[m][one] for one in seeds} for m in MODELS}, gaps)
+        for of in (of_test, of_gap)
     )
+    of_run = {m: inputs.metrics[m].test_accuracy for m in MODELS}
     return Evidence(
         seeds=seeds,
-        accuracies={m: [test[m][one] for one in seeds] for m in MODELS},
-        gaps={m: list(gaps[m].values()) for m in MODELS},
+        accuracies={m: list(of.values()) for m, of in of_test.items()},
+        gaps={m: list(of.values()) for m, of in of_gap.items()},
         by_accuracy=by_accuracy,
         by_gap=by_gap,
-        others=[
-            m
-            for m in MODELS
-            if seed in seeds and abs(test[m][seed] - inputs.metrics[m].test_accuracy) > 1e-6
-        ],
+        others=[m for m in MODELS if seed in seeds and abs(test[m][seed] - of_run[m]) > 1e-6],
     )

@@ -8,7 +8,6 @@ from stages.analysis.evidence import Evidence, find_main_study, weigh
 from stages.analysis.failures import Failure, find_failures
 from stages.analysis.gradients import Growth, find_growth
 from stages.analysis.inputs import Inputs
-from stages.analysis.mistakes import Mistake, find_mistakes
 from stages.analysis.shifts import Shifts, compare_seeds_by_shift
 from stages.analysis.studies import Studies, compare_studies
 from stages.core.params import MODELS, Params
@@ -20,7 +19,6 @@ class Findings:
 
     params: Params
     inputs: Inputs
-    mistakes: dict[str, list[Mistake]]  # by model, the most confident first
     failures: dict[str, Failure]  # why models did not learn, by model
     evidence: Evidence
     shifts: Shifts
@@ -36,14 +34,13 @@ def judge(params: Params, inputs: Inputs) -> Findings:
     evidence = weigh(inputs, params.train.seed, margin)
     main = find_main_study(inputs.studies)
     cells = {model: main.cells[model][0] for model in MODELS} if main else {}
-    over_seeds = compare_seeds_by_shift(params, {"": cells}, list(MODELS)) if cells else {}
+    over_seeds = compare_seeds_by_shift(params, {"": cells}) if cells else {}
     shifts = over_seeds.get("") or Shifts(params.shifts, inputs.shifted, {}, 1, [])
     causes = find_causes(params, inputs.interventions, inputs.distances, cells) if cells else None
     studies = compare_studies(inputs.studies, params)
     return Findings(
         params=params,
         inputs=inputs,
-        mistakes={model: find_mistakes(guesses) for model, guesses in inputs.guesses.items()},
         failures=find_failures(inputs),
         evidence=evidence,
         shifts=shifts,

@@ -1,7 +1,7 @@
 """Intervals and tests of the report, most of them from statsmodels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
@@ -10,8 +10,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 LEVEL = 0.05  # of each family of tests; intervals cover 1 - LEVEL
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A confidence interval; the function that returns it says what it covers."""
 
     low: float

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from stages.analysis.ensembles import Ensemble, read_ensembles
-from stages.analysis.mistakes import Guesses, read_off
+from stages.analysis.mistakes import Mistake, find_mistakes
 from stages.analysis.worked_example import read_example
 from stages.core.dataset import Split, read_split
 from stages.core.errors import ParamsError, PipelineError
@@ -32,7 +32,7 @@ class Inputs:
 
     histories: dict[str, list[Epoch]]
     metrics: dict[str, Metrics]
-    guesses: dict[str, Guesses]  # at the images of ``test``
+    mistakes: dict[str, list[Mistake]]  # at the images of ``test``, the most confident first
     checkpoints: dict[str, Checkpoint]
     ensembles: dict[str, Ensemble]
     shifted: dict[Case, float]  # the accuracies on shifted test images
@@ -55,7 +55,6 @@ def read_inputs(params: Params) -> Inputs:
     """
     test = read_split("test")
     split = "validation" if params.data.validation_images else "test"
-    predictions = {model: read_predictions(predictions_path(model), len(test)) for model in MODELS}
     studies = dict(read_records(params))
     checkpoints = {
         model: read_checkpoint(checkpoint_path(model), Recipe.of(model, params)) for model in MODELS
@@ -63,7 +62,10 @@ def read_inputs(params: Params) -> Inputs:
     inputs = Inputs(
         histories=read_histories(params.train.epochs, split),
         metrics={model: read_metrics(metrics_path(model)) for model in MODELS},
-        guesses={model: read_off(logits, test.labels) for model, logits in predictions.items()},
+        mistakes={
+            model: find_mistakes(read_predictions(predictions_path(model), len(test)), test.labels)
+            for model in MODELS
+        },
         checkpoints=checkpoints,
         ensembles=read_ensembles(params, studies.get("seeds"), checkpoints),
         shifted=read_shifts(params.shifts),
@@ -77,7 +79,7 @@ def read_inputs(params: Params) -> Inputs:
         studies=studies,
     )
     for model in MODELS:
-        _check_agreement(model, inputs.metrics[model], inputs.guesses[model])
+        _check_agreement(model, inputs.metrics[model], len(inputs.mistakes[model]), len(test))
     return inputs
 
 
@@ -103,10 +105,8 @@ def read_records(params: Params) -> Iterator[tuple[str, Results | None]]:
             yield study.name, None if results.is_empty else results
 
 
-def _check_agreement(model: str, stated: Metrics, guesses: Guesses) -> None:
+def _check_agreement(model: str, stated: Metrics, errors: int, total: int) -> None:
     """Refuse metrics of other predictions, or of none at all."""
-    total = len(guesses.is_right)
-    errors = int((~guesses.is_right).sum())
     gap = stated.train_accuracy - stated.test_accuracy
     if (
         stated.errors != errors

@@ -1,13 +1,13 @@
 """How the models differ on shifted test images, shift by shift."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
 
-from stages.analysis.comparison import Comparison, Pair, Shift, Verdict, compare_by_seeds
+from stages.analysis.comparison import Comparison, Pair, compare_by_seeds
 from stages.core.params import Params, ShiftParams
-from stages.evaluation.shifts import CLEAN, Case, list_cases
+from stages.evaluation.shifts import CLEAN, Case, Shift, list_cases
 from stages.records.results import Cell
 
 BATCH = "bn-batch"  # the reading of bn with the statistics of the test batch
@@ -35,13 +35,23 @@ class Shifts:
         """
         found: dict[str, Comparison] = {}
         models = [x for x in self.comparisons if x.first != BATCH]
-        for x in sorted(models, key=lambda x: (x.verdict == Verdict.DIFFER, x.size), reverse=True):
+        for x in sorted(models, key=lambda x: (x.differs, x.size), reverse=True):
             found.setdefault(x.shift[0], x)
         return list(found.values())
 
+    def by_severity(self, shift: str, reading: str) -> dict[float, Case]:
+        """Return the cases of a reading by the severity of the shift, from none on."""
+        size = self.params.test_batch if reading == BATCH else None
+        return {
+            NEUTRAL.get(shift, 0.0) if case.shift == CLEAN[0] else case.severity: case
+            for case in self.accuracy
+            if (case.reading, case.batch_size) == (reading, size)
+            and case.shift in (shift, CLEAN[0])
+        }
+
     def most_by_batch(self, is_gain: bool) -> Comparison | None:
         """Return the largest difference shown by which the batch's statistics help bn, or harm."""
-        shown = [x for x in self.comparisons if x.first == BATCH and x.verdict == Verdict.DIFFER]
+        shown = [x for x in self.comparisons if x.first == BATCH and x.differs]
         of_kind = (x for x in shown if (x.difference > 0) == is_gain)
         return max(of_kind, key=lambda x: x.size, default=None)
 
@@ -75,11 +85,10 @@ def kind_of(one: Shift) -> Kind:
 def compare_seeds_by_shift(
     params: Params,
     arms: Mapping[str, Mapping[str, Cell]],
-    models: Sequence[str],
     controls: Sequence[str] = (),
     of_values: bool = False,
 ) -> dict[str, Shifts]:
-    """Compare ``models`` over the seeds that have all shifts in the cells of all models.
+    """Compare all models over the seeds that have all shifts in the cells of all of them.
 
     They are compared in each of the ``arms``, by the name of its place, with all tests as one
     family; two ``controls``, which are the same everywhere, once. Or else, ``of_values``, each
@@ -91,7 +100,7 @@ def compare_seeds_by_shift(
     }
     pairs = list(_pair_arms(by_arm, controls)) if of_values else []
     for place, by_seed in () if of_values else by_arm.items():
-        for a, b in _list_pairs(list(by_seed), models):
+        for a, b in _list_pairs(by_seed):
             is_same = {a.model, b.model} <= set(controls)
             if not is_same or place == next(iter(by_arm)):
                 both, at = (by_seed[a], by_seed[b]), "" if is_same else place
@@ -143,11 +152,11 @@ def _summarize(
     )
 
 
-def _list_pairs(cases: Sequence[Case], models: Sequence[str]) -> list[tuple[Case, Case]]:
+def _list_pairs(cases: Iterable[Case]) -> list[tuple[Case, Case]]:
     """Return what is compared on the images of each shift: all models, and the readings of bn."""
     by_set: dict[Shift, dict[str, Case]] = {}
     for case in cases:  # of several batch sizes, the one used for all shifts comes first
-        if case.model in models and (case.shift, case.severity) != CLEAN:
+        if (case.shift, case.severity) != CLEAN:
             by_set.setdefault((case.shift, case.severity), {}).setdefault(case.reading, case)
     return [
         (of_set[first], of_set[second])

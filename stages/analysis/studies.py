@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from stages.analysis.comparison import Comparison, Pair, Verdict, compare_by_seeds
+from stages.analysis.comparison import Comparison, Pair, compare_by_seeds
 from stages.analysis.planning import PILOT_SEEDS, plan_seeds
 from stages.analysis.shifts import BATCH, Shifts, compare_seeds_by_shift
 from stages.core.params import Params
 from stages.records.declaration import Published, Situation, Study
 from stages.records.results import Cell, Results
-from stages.records.summary import axis_of, name_value
 
 READINGS = {  # of bn: whose statistics it normalizes by to evaluate, and the column of that
     "bn": "test_accuracy",
@@ -67,19 +66,14 @@ class Question:
         return self.study.readings if self.is_of_readings else self.study.question
 
     @property
-    def places(self) -> list[str]:
-        """The values of what varies, in words; one, "", if nothing varies."""
-        return name_places(self.study)
-
-    @property
     def has_results(self) -> bool:
         """Whether any training that it asks of is on record."""
-        return any(one.accuracy(i) for one in self.series for i in range(len(self.places)))
+        return any(one.accuracy(i) for one in self.series for i in range(len(self.study.places)))
 
     @property
     def has_figure(self) -> bool:
         """Whether there is something to see: if nothing differs, a sentence is enough."""
-        return any(x.verdict == Verdict.DIFFER for x in self.comparisons)
+        return any(x.differs for x in self.comparisons)
 
     @property
     def situations(self) -> list[Situation]:
@@ -129,11 +123,6 @@ class Studies:
     shifted: list[ShiftedStudy]
     left_out: list[str]  # the studies that were recorded with other parameters than the present
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to say."""
-        return not (self.questions or self.shifted or self.left_out)
-
 
 def compare_studies(records: Mapping[str, Results | None], params: Params) -> Studies:
     """Compare what the ``records`` hold, apart from the main job's own seeds."""
@@ -142,14 +131,13 @@ def compare_studies(records: Mapping[str, Results | None], params: Params) -> St
         if results is None or results.repeats_main_job:
             continue
         study, cells, controls = results.study, results.cells, results.controls
-        places = name_places(study)
-        if not study.shifts or places != [""]:
+        if not study.shifts or study.places != [""]:
             questions = ask(results, params.report.equivalence_margin / 100)
             found.questions.extend(one for one in questions if one.has_results)
         if study.shifts:
-            arms = {place: {m: cells[m][i] for m in cells} for i, place in enumerate(places)}
+            arms = {place: {m: cells[m][i] for m in cells} for i, place in enumerate(study.places)}
             of_values = study.compare == "values"
-            if by_arm := compare_seeds_by_shift(params, arms, list(cells), controls, of_values):
+            if by_arm := compare_seeds_by_shift(params, arms, controls, of_values):
                 found.shifted.append(ShiftedStudy(study, by_arm, controls))
     return found
 
@@ -162,7 +150,10 @@ def ask(results: Results, margin: float) -> Iterator[Question]:
         Series(model, model, cells, results.column, model in results.controls)
         for model, cells in results.cells.items()
     ]
-    pairs = (_pair_places if study.compare == "values" else _pair_models)(models, study)
+    if study.compare == "values":
+        pairs = _pair_places(models, study)
+    else:
+        pairs = [pair for both in combinations(models, 2) for pair in _pair(*both, study)]
     yield _compare(results, False, models, pairs, margin)
     if study.readings and "bn" in results.cells:
         cells = results.cells["bn"]
@@ -185,14 +176,10 @@ def _compare(
     return Question(results, is_of_readings, series, comparisons, margin, planned)
 
 
-def _pair_models(series: Sequence[Series], study: Study) -> list[Pair]:
-    return [pair for both in combinations(series, 2) for pair in _pair(*both, study)]
-
-
 def _pair(first: Series, second: Series, study: Study) -> Iterator[Pair]:
     """Pair two series at each place; two controls, which are the same everywhere, once."""
     is_same = first.is_control and second.is_control
-    for i, place in enumerate([""] if is_same else name_places(study)):
+    for i, place in enumerate([""] if is_same else study.places):
         both_diverged = first.diverges(i) and second.diverges(i)
         accuracies = first.accuracy(i), second.accuracy(i)
         yield Pair(first.name, second.name, *accuracies, place, both_diverged=both_diverged)
@@ -200,7 +187,7 @@ def _pair(first: Series, second: Series, study: Study) -> Iterator[Pair]:
 
 def _pair_places(series: Sequence[Series], study: Study) -> list[Pair]:
     """Pair each series at a later place with itself at the first."""
-    first, *others = name_places(study)
+    first, *others = study.places
     return [
         Pair(
             place,
@@ -214,10 +201,3 @@ def _pair_places(series: Sequence[Series], study: Study) -> list[Pair]:
         if not one.is_control
         for i, place in enumerate(others, start=1)
     ]
-
-
-def name_places(study: Study) -> list[str]:
-    """Return the values of what varies in words; one, "", if nothing does."""
-    if not axis_of(study):
-        return [""]
-    return [name_value(variant, study) for variant in study.each_variant]

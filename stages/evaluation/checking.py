@@ -40,3 +40,9 @@ def read_table(kind: TypeAdapter[T], path: Path, what: str, remedy: str) -> T:
     except (ValueError, csv.Error) as error:
         raise PipelineError(f"{path} is not a CSV file ({error}); {remedy}") from None
     return check(kind, lines, path, what, remedy)
+
+
+def read_record(kind: TypeAdapter[list[T]], path: Path, what: str) -> list[T]:
+    """Read a table that git keeps, likewise; no rows if there is no file."""
+    remedy = f"restore it with `git checkout {path}`"
+    return read_table(kind, path, what, remedy) if path.exists() else []

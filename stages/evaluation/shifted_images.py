@@ -6,6 +6,7 @@ returns them shifted, clipped to 0 to 1, and rounded to the 256 grey values of i
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torchvision.transforms import InterpolationMode
@@ -22,24 +23,10 @@ def shift_images(images: torch.Tensor, shift: str, severity: float) -> torch.Ten
     return shifted.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
 
 
-def _scale_contrast(images: torch.Tensor, factor: float) -> torch.Tensor:
-    """Scale the distance of each pixel from the mean of its image."""
-    return F.adjust_contrast(images, factor)
-
-
-def _brighten(images: torch.Tensor, added: float) -> torch.Tensor:
-    return images.add_(added)
-
-
 def _add_noise(images: torch.Tensor, deviation: float) -> torch.Tensor:
     """Add normal noise; each image gets the same draws, times ``deviation``, every time."""
     generator = torch.Generator().manual_seed(_NOISE_SEED)  # torchvision's has no seed of its own
     return images.add_(torch.randn(images.shape, generator=generator), alpha=deviation)
-
-
-def _rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Rotate counter-clockwise about the centre, bilinearly; what comes in is black."""
-    return F.rotate(images, degrees, interpolation=InterpolationMode.BILINEAR)
 
 
 def _translate(images: torch.Tensor, pixels: float) -> torch.Tensor:
@@ -60,17 +47,14 @@ def _blur(images: torch.Tensor, deviation: float) -> torch.Tensor:
     )
 
 
-def _invert(images: torch.Tensor, _: float) -> torch.Tensor:
-    return F.invert(images)
-
-
 SHIFTS: dict[str, Callable[[torch.Tensor, float], torch.Tensor]] = {
     "none": lambda images, _: images,
-    "contrast": _scale_contrast,
-    "brightness": _brighten,
+    "contrast": F.adjust_contrast,  # the factor of each pixel's distance from its image's mean
+    "brightness": torch.add,
     "noise": _add_noise,
-    "rotation": _rotate,
+    # Counter-clockwise about the centre, in degrees; what comes in is black.
+    "rotation": partial(F.rotate, interpolation=InterpolationMode.BILINEAR),
     "translation": _translate,
     "blur": _blur,
-    "inversion": _invert,
+    "inversion": lambda images, _: F.invert(images),
 }

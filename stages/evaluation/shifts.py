@@ -25,7 +25,8 @@ from stages.model.history import write_rows
 from stages.model.scoring import compute_logits
 
 SHIFTS_PATH = Path("reports/shifts.csv")
-CLEAN = "none", 0.0  # shift and severity
+Shift = tuple[str, float]  # how test images are changed, and how severely
+CLEAN: Shift = "none", 0.0
 _CPU = torch.device("cpu")
 WHAT, REMEDY = "a table of shifts", "run `dvc repro evaluate`"
 
@@ -91,7 +92,7 @@ def score_shifts(
         is_right = logits.argmax(dim=1).cpu() == shifted.labels
         return Row(**vars(case), accuracy=round(float(is_right.double().mean()), 6))
 
-    def read_all(one: tuple[str, float]) -> list[Row]:
+    def read_all(one: Shift) -> list[Row]:
         shifted = Split(split.name, shift_images(split.images, *one), split.labels)
         return [read(shifted, case) for case in cases if (case.shift, case.severity) == one]
 
@@ -112,7 +113,7 @@ def list_cases(model: str, params: ShiftParams) -> list[Case]:
     return cases
 
 
-def list_sets(params: ShiftParams) -> list[tuple[str, float]]:
+def list_sets(params: ShiftParams) -> list[Shift]:
     """Return the shifts and severities that ``params`` ask for, preceded by no shift at all."""
     severities = params.model_dump(exclude={"test_batch", "test_batches"})
     severities["inversion"] = [1] * params.inversion

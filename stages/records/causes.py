@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from stages.evaluation.checking import Fraction, read_table
+from stages.evaluation.checking import Fraction, read_record
 from stages.evaluation.interventions import FIXED, MANY, Intervention, Source, Treatment
+from stages.evaluation.shifts import CLEAN, Shift
 from stages.model.history import write_rows
 from stages.records.declaration import RECORDS
 from stages.records.record import Key
@@ -22,8 +23,7 @@ from stages.records.record import Key
 PATH, DISTANCES_PATH = RECORDS / "causes.csv", RECORDS / "causes-distance.csv"
 
 Model = Annotated[str, Field(pattern="^(bn|gn|ln)$")]
-Shift = tuple[str, float]  # of the images, and its severity
-CLEAN, CONTRAST, BRIGHTNESS = ("none", 0.0), ("contrast", 0.1), ("brightness", 0.6)
+CONTRAST, BRIGHTNESS = ("contrast", 0.1), ("brightness", 0.6)
 NOISE, BLUR = ("noise", 0.3), ("blur", 2.0)
 SHIFTS: tuple[Shift, ...] = CLEAN, CONTRAST, BRIGHTNESS, NOISE, BLUR
 BLENDED_SHIFTS: tuple[Shift, ...] = CLEAN, CONTRAST, BRIGHTNESS, NOISE
@@ -205,31 +205,23 @@ def list_on(model: str, shift: Shift, layers: list[int]) -> list[Case]:
     return cases
 
 
-def read_causes(path: Path = PATH) -> list[Row]:
+def read_causes() -> list[Row]:
     """Read causes.csv; no rows if there is no file.
 
     Raises:
         PipelineError: it is not such a record.
     """
-    return _read_rows(path, TypeAdapter(list[Row]))
+    return read_record(TypeAdapter(list[Row]), PATH, "a record of interventions")
 
 
-def read_distances(path: Path = DISTANCES_PATH) -> list[Distance]:
+def read_distances() -> list[Distance]:
     """Read causes-distance.csv, likewise."""
-    return _read_rows(path, TypeAdapter(list[Distance]))
+    return read_record(TypeAdapter(list[Distance]), DISTANCES_PATH, "a record of distances")
 
 
-R = TypeVar("R", Row, Distance)
-
-
-def write_table(path: Path, rows: Iterable[R]) -> None:
+def write_table(path: Path, rows: Iterable[Row | Distance]) -> None:
     """Write ``rows`` in an order that does not depend on which was there first."""
     write_rows(path, sorted(map(vars, rows), key=lambda row: tuple(row.values())))
-
-
-def _read_rows(path: Path, kind: TypeAdapter[list[R]]) -> list[R]:
-    remedy = f"restore it with `git checkout {path}`"
-    return read_table(kind, path, "a record of interventions", remedy) if path.exists() else []
 
 
 def _write(layers: Sequence[int]) -> str:

@@ -142,6 +142,21 @@ class Study(BaseModel):
         return self.variants or [{}]
 
     @property
+    def varied(self) -> str:
+        """What varies, in words; "" if nothing does."""
+        if not self.vary and not self.variants:
+            return ""
+        return self.axis or _shorten(next(iter(self.vary), "variant"))
+
+    @property
+    def places(self) -> list[str]:
+        """Each variant in words: the value of what varies, or all that it sets; "" for nothing."""
+        if self.vary:
+            values = next(iter(self.vary.values()))
+            return [self.named.format(word_of(value)) for value in values]
+        return [_name(variant) for variant in self.variants] or [""]
+
+    @property
     def scores_test(self) -> bool:
         """Whether the test images are scored: not in a study that holds out others to choose by."""
         return "data.validation_images" not in self.set
@@ -176,6 +191,16 @@ def text_of(value: object) -> str:
 def word_of(value: object) -> str:
     """Write a value of what varies for readers."""
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _name(variant: Values) -> str:
+    """Write all that a variant sets for readers."""
+    shown = (f"{_shorten(key)} {text_of(value)}" for key, value in variant.items())
+    return ", ".join(shown) or "base"
+
+
+def _shorten(key: str) -> str:
+    return key.split(".")[-1].replace("_", " ")
 
 
 def _refuse_repeated(values: Sequence[object], key: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from stages.evaluation.checking import read_table
+from stages.evaluation.checking import read_record
 from stages.records.declaration import RECORDS
 
 PATH = RECORDS / "gradients.csv"
@@ -28,6 +28,4 @@ def read_norms() -> list[Norm]:
     Raises:
         PipelineError: it is not such a record.
     """
-    remedy = f"restore it with `git checkout {PATH}`"
-    kind = TypeAdapter(list[Norm])
-    return read_table(kind, PATH, "a record of gradients", remedy) if PATH.exists() else []
+    return read_record(TypeAdapter(list[Norm]), PATH, "a record of gradients")

@@ -14,17 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages.core.errors import PipelineError
-from stages.core.files import read_bytes, write_text
+from stages.core.files import read_bytes
 from stages.core.params import MODELS, STUDY_MODELS
+from stages.model.history import write_rows as write_table
 
 Row = dict[str, str]
 Key = tuple[str, int, str]  # model, seed and recipe: what makes two rows the same training
 
-ACCURACIES = (
-    *("test_accuracy", "validation_accuracy", "train_accuracy"),
-    *("recomputed_accuracy", "batch_accuracy", "composed_accuracy"),
-)
-LOSSES = ("test_loss", "validation_loss")
 RESULTS = (
     *("test_loss", "test_accuracy", "validation_loss", "validation_accuracy", "train_accuracy"),
     *("recomputed_accuracy", "batch_accuracy", "composed_accuracy"),
@@ -90,11 +86,11 @@ def _fault_of_row(row: Row) -> str:
         return f"has the model {row['model']!r}, not one of {', '.join(_MODELS)}"
     if not re.fullmatch(r"ok|diverged at epoch \d+, step \d+", row.get("outcome", "ok")):
         return f"has the outcome {row['outcome']!r}, not ok or diverged at epoch 1, step 2"
-    for column in (*ACCURACIES, *LOSSES):
-        text = row.get(column, "0")
+    for column in (x for x in RESULTS if x.endswith(("_accuracy", "_loss"))):
+        text, is_fraction = row.get(column, "0"), column.endswith("_accuracy")
         is_number = re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII)
-        if not is_number or (column in ACCURACIES and float(text) > 1):
-            kind = "a fraction from 0 to 1" if column in ACCURACIES else "a number from 0"
+        if not is_number or (is_fraction and float(text) > 1):
+            kind = "a fraction from 0 to 1" if is_fraction else "a number from 0"
             return f"has the {column} {text!r}, not {kind}"
     return ""
 
@@ -116,8 +112,4 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     used = {column: None for row in rows for column in row}
     varied = [column for column in used if column not in ("model", "seed", *RESULTS)]
     columns = ["model", "seed", *varied, *(column for column in RESULTS if column in used)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_table(path, [{column: row.get(column, "") for column in columns} for row in rows])

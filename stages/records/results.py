@@ -81,32 +81,25 @@ def collect(
         ParamsError: the study cannot be planned.
     """
     arms = plan(study, params)
-    found: dict[tuple[str, str], dict[int, Row]] = {
-        (arm.model, arm.recipe.digest): {} for of_model in arms.values() for arm in of_model
-    }
+    found = {(arm.model, arm.recipe.digest): Cell({}) for of in arms.values() for arm in of}
     followed = next(iter(arms.values()))[0].recipe.followed_split
     split = "test" if study.scores_test else followed
     left_out = 0
     for row in sorted(rows, key=lambda row: int(row["seed"])):
-        arm = found.get((row["model"], row["recipe"]))
-        if arm is None:
+        cell = found.get((row["model"], row["recipe"]))
+        if cell is None:
             left_out += 1
         elif did_diverge(row) or f"{split}_accuracy" in row:
-            arm[int(row["seed"])] = row
-    of_shifts: dict[tuple[str, str], dict[Case, dict[int, float]]] = {arm: {} for arm in found}
+            cell.rows[int(row["seed"])] = row
     for one in shifted:
-        if (of_arm := of_shifts.get((one.model, one.recipe))) is not None:
-            of_arm.setdefault(one.case, {})[one.seed] = one.accuracy
-    done = [row for by_seed in found.values() for row in by_seed.values()]
+        if cell := found.get((one.model, one.recipe)):
+            cell.shifted.setdefault(one.case, {})[one.seed] = one.accuracy
+    done = [row for cell in found.values() for row in cell.rows.values()]
     return Results(
         study=study,
         split=split,
         cells={
-            model: [
-                Cell(found[model, arm.recipe.digest], of_shifts[model, arm.recipe.digest])
-                for arm in of_model
-            ]
-            for model, of_model in arms.items()
+            model: [found[model, arm.recipe.digest] for arm in of] for model, of in arms.items()
         },
         controls=[model for model, (arm, *_) in arms.items() if not arm.values and study.vary],
         left_out=left_out,

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from stages.core.params import ShiftParams
-from stages.evaluation.checking import read_table
+from stages.evaluation.checking import read_record
 from stages.evaluation.shifts import WHAT, SeededRow, list_cases
 from stages.evaluation.shifts import Row as ShiftRow
 from stages.model.history import write_rows
@@ -29,11 +29,7 @@ def read_shifted(study: Study) -> list[SeededRow]:
     Raises:
         PipelineError: the file is not such a record.
     """
-    path = path_of(study)
-    if not path.exists():
-        return []
-    remedy = f"correct it, or restore it with `git checkout {path}`"
-    return read_table(TypeAdapter(list[SeededRow]), path, WHAT, remedy)
+    return read_record(TypeAdapter(list[SeededRow]), path_of(study), WHAT)
 
 
 def scored_keys(study: Study, params: ShiftParams) -> set[Key]:
@@ -46,9 +42,8 @@ def scored_keys(study: Study, params: ShiftParams) -> set[Key]:
 
 def add_shifted(study: Study, trained: Row, rows: Sequence[ShiftRow]) -> None:
     """Add ``rows`` of the network of ``trained``, a row of the main record, to the second one."""
-    model, seed, recipe = key_of(trained)
-    new = [SeededRow(**asdict(row), seed=seed, recipe=recipe) for row in rows]
-    own = model, seed, recipe
+    own = key_of(trained)
+    new = [SeededRow(**asdict(row), seed=own[1], recipe=own[2]) for row in rows]
     kept = [row for row in read_shifted(study) if (row.model, row.seed, row.recipe) != own]
     ordered = sorted([*kept, *new], key=lambda row: (row.seed, row.model))
     write_rows(path_of(study), [asdict(row) for row in ordered])

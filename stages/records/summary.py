@@ -2,7 +2,7 @@
 
 from statistics import mean, stdev
 
-from stages.records.declaration import Study, Values, text_of, word_of
+from stages.records.declaration import text_of
 from stages.records.results import Cell, Results
 
 
@@ -12,16 +12,16 @@ def summarize(results: Results) -> str:
     It has a row for each variant with trainings done, and a column for each model.
     """
     study, models = results.study, list(results.cells)
-    header = [axis_of(study) if study.vary else "variant", "seeds", *models, "all"]
+    header = [study.varied if study.vary else "variant", "seeds", *models, "all"]
     lines = [header, ["---"] * len(header)]
-    for i, variant in enumerate(study.each_variant):
+    for i, place in enumerate(study.places):
         cells = [results.cells[model][i] for model in models]
         seeds = sorted({seed for cell in cells for seed in cell.rows})
         values = [x for cell in cells for x in cell.accuracy(results.column).values()]
         overall = f"{100 * mean(values):.3f}" if all(cell.rows for cell in cells) else ""
         if seeds:
             shown = [show(cell, results.column) for cell in cells]
-            lines.append([name_value(variant, study), list_seeds(seeds), *shown, overall])
+            lines.append([place or "base", list_seeds(seeds), *shown, overall])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{study.question}\n\n{table}\n\n{' '.join(_notes(results))}\n"
 
@@ -32,25 +32,6 @@ def list_seeds(seeds: list[int]) -> str:
     if len(seeds) > 2 and len(seeds) == last - first + 1:
         return f"{first} to {last}"
     return ", ".join(map(str, seeds))
-
-
-def axis_of(study: Study) -> str:
-    """Return what varies, in words; "" if nothing does."""
-    if not study.vary and not study.variants:
-        return ""
-    return study.axis or _short(next(iter(study.vary), "variant"))
-
-
-def name_value(variant: Values, study: Study) -> str:
-    """Return a variant in words: what is on the axis, or all that it sets."""
-    if study.vary:
-        return study.named.format(word_of(variant[next(iter(study.vary))]))
-    shown = (f"{_short(key)} {text_of(value)}" for key, value in variant.items())
-    return ", ".join(shown) or "base"
-
-
-def _short(key: str) -> str:
-    return key.split(".")[-1].replace("_", " ")
 
 
 def show(cell: Cell, column: str) -> str:
@@ -83,8 +64,7 @@ def _notes(results: Results) -> list[str]:
 def tell_of_record(results: Results) -> list[str]:
     """Say what a reader has to know of the record: what else varies, rows left out, machines."""
     notes = []
-    _, *others = results.study.vary.items() or [("", [])]
-    if others:
+    if others := list(results.study.vary.items())[1:]:
         told = (f"{key}: {', '.join(map(text_of, values))}" for key, values in others)
         notes.append(f"What varies with it, in the same order: {'; '.join(told)}.")
     if results.left_out:

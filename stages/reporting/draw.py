@@ -6,7 +6,7 @@ each has numbers of its own.
 """
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,13 +19,12 @@ from stages.analysis.shifts import Shifts
 from stages.core.dataset import Split
 from stages.core.params import MODELS
 from stages.evaluation.interventions import ExplicitNorm, freeze, list_layers
-from stages.evaluation.shifts import CLEAN, Case
 from stages.model.network import Skipped
 from stages.reporting.words import Words
 
 IMAGES_OF_EACH_CLASS = 5
 NUM_AVERAGED = 2_000  # training images whose statistics a frozen layer takes
-UNCHANGED = {"contrast": 1.0, "brightness": 0.0, "noise": 0.0}  # what the page's sliders change
+SLIDERS = ("contrast", "brightness", "noise")  # of the page
 
 
 def describe_drawing(inputs: Inputs, shifts: Shifts, words: Words) -> dict[str, Any]:
@@ -41,15 +40,12 @@ def describe_drawing(inputs: Inputs, shifts: Shifts, words: Words) -> dict[str, 
         for index in (test.labels == label).nonzero().flatten()[:IMAGES_OF_EACH_CLASS].tolist()
     ]
     networks = {model: describe_networks(one, inputs.train) for model, one in ensembles.items()}
-    sources = {
-        model: [layer["usual"] for layer in one["layers"] if layer["kind"] == "normalization"]
-        for model, one in networks.items()
-    }
     return {
         "networks": networks,
-        "usual": [
-            dict(zip(sources, of, strict=True)) for of in zip(*sources.values(), strict=True)
-        ],
+        "usual": {
+            model: [layer["usual"] for layer in one["layers"] if layer["kind"] == "normalization"]
+            for model, one in networks.items()
+        },
         "typical": {model: one.typical for model, one in ensembles.items()},
         "averaged": min(NUM_AVERAGED, len(inputs.train)),
         "tested": len(test),
@@ -62,21 +58,21 @@ def describe_drawing(inputs: Inputs, shifts: Shifts, words: Words) -> dict[str, 
             "noun": words.noun,
             "classes": words.classes,
             "longerSide": measure_longer_side(test.images),
-            "record": {slider: _read_record(slider, shifts.accuracy) for slider in UNCHANGED},
+            "record": {slider: _read_record(slider, shifts) for slider in SLIDERS},
         },
     }
 
 
-def _read_record(slider: str, accuracy: Mapping[Case, float]) -> list[dict[str, float]]:
+def _read_record(slider: str, shifts: Shifts) -> list[dict[str, float]]:
     """Return the percentages of the three models on record, by the value of the ``slider``.
 
     None where only unchanged images are on record.
     """
     points: dict[float, dict[str, float]] = {}
-    for case, share in accuracy.items():
-        if case.shift in (slider, CLEAN[0]) and case.reading in MODELS:
-            at = UNCHANGED[slider] if case.shift == CLEAN[0] else case.severity
-            points.setdefault(at, {"at": at})[case.reading] = round(100 * share, 1)
+    for model in MODELS:
+        for severity, case in shifts.by_severity(slider, model).items():
+            share = round(100 * shifts.accuracy[case], 1)
+            points.setdefault(severity, {"at": severity})[model] = share
     return [points[at] for at in sorted(points)] if len(points) > 1 else []
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stages.analysis.comparison import Comparison, Verdict
+from stages.analysis.comparison import Comparison
 
 
 def format_p(p_value: float) -> str:
@@ -36,7 +36,7 @@ def format_interval(x: Comparison) -> str:
     """Write the interval of the better one minus the other in points; "" if there is none."""
     if x.interval is None:
         return ""
-    ends = [100 * end * (1 if x.difference > 0 else -1) for end in vars(x.interval).values()]
+    ends = [100 * end * (1 if x.difference > 0 else -1) for end in x.interval]
     digits = count_digits(x)
     low, high = (f"{round(end, digits) + 0.0:.{digits}f}" for end in sorted(ends))  # no -0
     return f"{low} to {high}".replace("-", "\N{MINUS SIGN}")
@@ -44,7 +44,7 @@ def format_interval(x: Comparison) -> str:
 
 def format_support(x: Comparison) -> str:
     """Write the interval, if any, and the p-value."""
-    is_bare = x.verdict == Verdict.DIFFER and x.interval and x.interval.low < 0 < x.interval.high
+    is_bare = x.differs and x.interval and x.interval.low < 0 < x.interval.high
     p_value = f"{format_p(x.p_value)}: borderline" if is_bare else format_p(x.p_value)
     return ", ".join(filter(None, (format_interval(x), p_value)))
 

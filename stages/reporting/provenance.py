@@ -1,18 +1,11 @@
-"""Where the report comes from: the hashes in dvc.lock, and the versions that drew it."""
+"""Where the report comes from: the hashes in dvc.lock, and the software that trained."""
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from stages.core.errors import PipelineError
 from stages.core.files import read_bytes
 from stages.core.yaml12 import load_yaml
-
-
-def describe_report() -> dict[str, str]:
-    """Return the versions of the packages that decide the bits of the report."""
-    packages = ("matplotlib", "scipy", "statsmodels", "jinja2", "dvc")
-    return {package: version(package) for package in packages}
 
 
 def read_pins(path: Path = Path("dvc.lock")) -> dict[str, str]:

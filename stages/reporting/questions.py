@@ -23,7 +23,7 @@ def answer_question(question: Question) -> list[tuple[str, str]]:
         return list_pairs(question)
     worse: dict[str, list[Comparison]] = {}
     for x in question.comparisons:
-        if x.verdict == Verdict.DIFFER:
+        if x.differs:
             worse.setdefault(x.order[1], []).append(x)
     if not worse:
         return [(listed([call(one.name) for one in question.series]), _tell_of_none(question))]
@@ -33,7 +33,7 @@ def answer_question(question: Question) -> list[tuple[str, str]]:
 def _tell_of_none(question: Question) -> str:
     """Say it where nothing is shown to differ."""
     told = ""
-    if question.places == [""]:
+    if question.study.places == [""]:
         means = [format_share(mean(one.accuracy(0).values())) for one in question.series]
         told = f"{', '.join(means)}; "
     if all(x.verdict == Verdict.EQUAL for x in question.comparisons):
@@ -49,25 +49,21 @@ def _tell_worse(found: Sequence[Comparison], question: Question) -> str:
         better = tuple(call(x.order[0]) for x in found if x.place == place)
         places.setdefault(better, []).append(place)
     parts = [
-        f"than {listed(better)} {name_places(some, question.places)}".strip()
+        f"than {listed(better)} {name_places(some, question.study.places)}".strip()
         for better, some in places.items()
     ]
     largest = max(found, key=lambda x: x.size)
-    at = name_places([largest.place], question.places)
+    at = name_places([largest.place], question.study.places)
     most = f", most of all {at}" if at and len({x.place for x in found}) > 1 else ""
-    told = f"less accurate {'; '.join(parts)}{most}: {tell(largest)}"
-    return f"{told}{_tell_fewer(largest, question)}."
-
-
-def _tell_fewer(x: Comparison, question: Question) -> str:
-    """Name the number of seeds of a comparison that has fewer than the others."""
-    most = max(one.num_seeds for one in question.comparisons)
-    return f", over {x.num_seeds} seeds" if x.num_seeds < most else ""
+    fewer = ""
+    if largest.num_seeds < max(x.num_seeds for x in question.comparisons):
+        fewer = f", over {largest.num_seeds} seeds"
+    return f"less accurate {'; '.join(parts)}{most}: {tell(largest)}{fewer}."
 
 
 def _tell_reach(comparisons: Sequence[Comparison]) -> str:
     """Name the far end of what is not settled, where that says anything."""
-    ends = [abs(end) for x in comparisons if x.interval for end in vars(x.interval).values()]
+    ends = [abs(end) for x in comparisons if x.interval for end in x.interval]
     if len(ends) < 2 * len(comparisons) or max(ends) > _FAR:
         return ""
     return f"less than {format_points(max(ends), 1)} apart"
@@ -91,22 +87,20 @@ def _tell_pair(comparisons: Sequence[Comparison], margin: float) -> str:
     """Say it of one pair: what is shown first, and that in one clause for each direction."""
     order = [x.place for x in comparisons]
     alike: dict[tuple[str, ...], list[Comparison]] = {}
-    for x in sorted(comparisons, key=lambda x: x.verdict != Verdict.DIFFER):
-        is_shown = x.verdict == Verdict.DIFFER
-        alike.setdefault(x.order if is_shown else (tell_verdict(x, margin),), []).append(x)
+    for x in sorted(comparisons, key=lambda x: not x.differs):
+        alike.setdefault(x.order if x.differs else (tell_verdict(x, margin),), []).append(x)
     parts = []
     for said, found in alike.items():
         largest = max(found, key=lambda x: x.size)
-        clause = tell(largest) if largest.verdict == Verdict.DIFFER else said[0]
+        clause = tell(largest) if largest.differs else said[0]
         if largest.verdict == Verdict.OPEN:
             clause = ", but ".join(filter(None, (clause, _tell_reach(found))))
-        if largest.verdict == Verdict.DIFFER and len(found) > 1:
+        if largest.differs and len(found) > 1:
             ahead, behind = map(call, said)
             most = f"most of all {name_places([largest.place], order)}"
             clause = f"{ahead} is more accurate than {behind}, {most}: {clause}"
-        parts.append(
-            ", ".join(filter(None, (name_places([x.place for x in found], order), clause)))
-        )
+        where = name_places([x.place for x in found], order)
+        parts.append(", ".join(filter(None, (where, clause))))
     return "; ".join(parts)
 
 
@@ -124,17 +118,13 @@ def note_question(question: Question) -> str:
     plan = ""
     if question.planned:
         ends = sorted({min(question.planned), max(question.planned)})
+        seeds = " to ".join(f"{end}" if end <= 1_000 else "more than 1,000" for end in ends)
         plan = (
             f"To show {format_margin(question.margin)}, the smallest difference that matters, "
-            f"takes {' to '.join(_count_seeds(end) for end in ends)} seeds, by the spread of the "
-            "first five and with a power of 80 %."
+            f"takes {seeds} seeds, by the spread of the first five and with a power of 80 %."
         )
     flips, records = tell_of_flips(question.comparisons), tell_of_record(question.results)
     return " ".join(filter(None, (plan, flips, *records)))
-
-
-def _count_seeds(number: int) -> str:
-    return f"{number}" if number <= 1_000 else "more than 1,000"
 
 
 def tell_of_growth(found: Sequence[Growth]) -> str:
@@ -145,7 +135,7 @@ def tell_of_growth(found: Sequence[Growth]) -> str:
         told.append(f"{', '.join(factors)} with normalization {placement} the ReLU")
     for x in found:
         if (x.model, x.placement) == ("bn", "before") and x.interval:
-            low, high = vars(x.interval).values()
+            low, high = x.interval
             no = "" if low <= THEORY <= high else "not "
             seen = (
                 f" Theory's {THEORY} for bn before the ReLU (Yang et al. 2019) is {no}seen: the "
@@ -160,5 +150,5 @@ def list_growth(found: Sequence[Growth]) -> str:
         f"{call(x.model)} {x.placement} the ReLU {x.factor:.3f} ({low:.3f} to {high:.3f})"
         for x in found
         if x.interval
-        for low, high in [vars(x.interval).values()]
+        for low, high in [x.interval]
     )

@@ -65,7 +65,7 @@ def equal_within(margin: float) -> str:
 
 def explain(x: Comparison, margin: float) -> str:
     """Give the reason for the verdict."""
-    is_small = x.verdict == Verdict.DIFFER and x.is_within_margin
+    is_small = x.differs and x.is_within_margin
     return f"{tell(x)}, below {format_margin(margin)}" if is_small else tell(x)
 
 
@@ -101,7 +101,7 @@ def _recommend(evidence: Evidence, margin: float, num_images: int) -> str:
     pairs, best = evidence.by_accuracy, choose(evidence.by_accuracy).best or list(MODELS)
     use = "any of the three" if len(best) == len(MODELS) else listed(best, "or")
     basis = f"Over {len(evidence.seeds)} seeds each"
-    parts = [f"{basis}, {', '.join(shares)}", *(tell_briefly(x) for x in pairs if _differ(x))]
+    parts = [f"{basis}, {', '.join(shares)}", *(tell_briefly(x) for x in pairs if x.differs)]
     if len(best) < len(MODELS):
         both = [x for x in pairs if {x.first, x.second} <= set(best)]
         parts += [f"{name_pair(x)}: {tell_verdict(x, margin)}" for x in both]
@@ -114,10 +114,6 @@ def _recommend(evidence: Evidence, margin: float, num_images: int) -> str:
             apart += f": with 95 % confidence, at most {images:,} of {num_images:,} images apart"
         parts.append(f"they are {apart}")
     return f"Use {use}. {'; '.join(parts)}."
-
-
-def _differ(x: Comparison) -> bool:
-    return x.verdict == Verdict.DIFFER
 
 
 def list_claims(evidence: Evidence, margin: float) -> list[tuple[str, str, str]]:
@@ -142,7 +138,7 @@ def _judge_extreme(
 ) -> tuple[str, str, str]:
     """Judge that ``model`` stands apart from all others."""
     of_model = [x for x in comparisons if model in (x.first, x.second)]
-    is_supported = all(x.verdict == Verdict.DIFFER for x in of_model)
+    is_supported = all(x.differs for x in of_model)
     verdicts = [f"{name_pair(x)}: {tell_verdict(x, margin)}" for x in of_model]
     return statement, "supported" if is_supported else "not supported", "; ".join(verdicts)
 
@@ -183,10 +179,7 @@ def tell_of_flips(comparisons: Sequence[Comparison]) -> str:
 def list_shifts(shifts: Shifts) -> list[tuple[str, str]]:
     """Return each shift at the severity where the models differ most, and what is found there."""
     return [
-        (
-            capitalized(name_where(x)),
-            f"{_REMARKS[x.verdict].format(x.num_seeds)}{tell(x)}.",
-        )
+        (capitalized(name_where(x)), f"{_REMARKS[x.verdict].format(x.num_seeds)}{tell(x)}.")
         for x in shifts.largest
     ]
 
@@ -195,7 +188,7 @@ def list_exceptions(found: Findings) -> list[str]:
     """Return when the answer turns, as far as such situations are on record."""
     turns = []
     largest = next(iter(found.shifts.largest), None)
-    if largest and largest.verdict == Verdict.DIFFER:
+    if largest and largest.differs:
         turns.append(f"test images are unlike those in training, most of all {_tell_case(largest)}")
     for row in found.advice:
         worse = [x for x in row.choice.worse if {x.first, x.second} <= set(MODELS)]

@@ -10,7 +10,7 @@ from stages.analysis.shifts import BATCH
 from stages.analysis.studies import Question, ShiftedStudy
 from stages.core.params import MODELS
 from stages.evaluation.shifts import list_sets
-from stages.records.summary import axis_of, list_seeds, show
+from stages.records.summary import list_seeds, show
 from stages.reporting.formats import format_points, format_share, listed
 from stages.reporting.sentences import equal_within, tell_briefly
 from stages.reporting.words import READINGS, call, name_arm, name_kind, name_shift
@@ -24,7 +24,7 @@ def tabulate_results(found: Findings) -> Table:
     rows, total = [], len(found.inputs.test)
     for model in MODELS:
         x = found.inputs.metrics[model]
-        ends = vars(proportion_interval(total - x.errors, total)).values()
+        ends = proportion_interval(total - x.errors, total)
         rows.append(
             [
                 *(model, format_share(x.test_accuracy), " to ".join(map(format_share, ends))),
@@ -38,13 +38,7 @@ def tabulate_results(found: Findings) -> Table:
 def tabulate_seeds(found: Findings) -> Table:
     """Return the mean and the spread of each model over the seeds."""
     evidence = found.evidence
-    header = [
-        "model",
-        "mean test accuracy",
-        "standard deviation",
-        "train minus test accuracy",
-        "seeds",
-    ]
+    header = ["model", "mean test accuracy", "standard deviation", "train minus test accuracy"]
     rows = [
         [
             *(model, format_share(mean(values), 3), format_points(stdev(values), 3)),
@@ -52,15 +46,15 @@ def tabulate_seeds(found: Findings) -> Table:
         ]
         for model, values in evidence.accuracies.items()
     ]
-    return header, rows
+    return [*header, "seeds"], rows
 
 
 def tabulate_question(question: Question) -> Table:
     """Return the mean and the deviation of each series at each value of what varies."""
-    axis = axis_of(question.study)
+    axis = question.study.varied
     rows = [
         [place, *(show(one.cells[i], one.column) for one in question.series)]
-        for i, place in enumerate(question.places)
+        for i, place in enumerate(question.study.places)
         if any(one.cells[i].rows for one in question.series)
     ]
     header = [axis, *(f"{call(one.name)} (%)" for one in question.series)]
@@ -98,14 +92,13 @@ def _tell_advice(one: Advice, margin: float, test_batch: int) -> list[str]:
     of_bn = one.of_bn_alone or one.situation.readings
     take = listed([READINGS[x] if of_bn else call(x) for x in choice.best], "or") or "not settled"
     if any(x.of for x in choice.worse):
-        take += f" rather than {listed([x.order[1] for x in choice.worse[:1]])}"
+        take += f" rather than {choice.worse[0].order[1]}"
     if one.of_bn_alone and BATCH in choice.best:
         take += f" ({test_batch} images)"
     if not choice.is_usable:
         take = f"none{'; train with such images' * bool(kinds)}"
     if choice.worse:
-        largest = {x.order[1]: x for x in sorted(choice.worse, key=lambda x: x.size)}
-        x = min(largest.values(), key=lambda x: x.size)
+        x = min(choice.worse, key=lambda x: x.size)
         support = ": ".join(filter(None, (name_shift(x.shift), tell_briefly(x))))
     elif choice.is_usable:
         support = (

@@ -29,7 +29,8 @@ def list_verdicts(found: Findings) -> dict[str, str]:
     for pair in combinations(MODELS, 2):
         verdict = _OPEN
         if found.evidence.seeds:
-            verdict = _tell(by_pair[pair])
+            x = by_pair[pair]
+            verdict = f"{x.order[0]} better" if x.differs else str(x.verdict)
         elif failed := [model for model in pair if model in found.failures]:
             verdict = f"{listed(failed)} did not learn"
         verdicts[f"clean_{'_'.join(pair)}"] = verdict
@@ -42,14 +43,6 @@ def list_verdicts(found: Findings) -> dict[str, str]:
         if row.section == "shifts" and not row.of_bn_alone:
             verdicts |= {name_kind(kind).replace(" ", "_"): _take(row) for kind in row.kinds}
     return verdicts
-
-
-def _tell(x: Comparison) -> str:
-    return {
-        Verdict.DIFFER: f"{x.order[0]} better",
-        Verdict.EQUAL: "equal",
-        Verdict.OPEN: _OPEN,
-    }[x.verdict]
 
 
 def _take(row: Advice) -> str:
@@ -68,7 +61,7 @@ def render_comparisons(found: Findings) -> str:
     )
     writer.writerow(header)
     for finding, x in _each_comparison(found):
-        ends = (x.interval.low, x.interval.high) if x.interval else (None, None)
+        ends = x.interval or (None, None)
         numbers = (*x.accuracies, x.difference, *ends, x.p_value, x.p_equivalence, x.p_sign_flips)
         shown = ["" if n is None else f"{n:.6g}" for n in numbers]
         verdict = "both diverged" if x.both_diverged else x.verdict
@@ -85,5 +78,5 @@ def _each_comparison(found: Findings) -> Iterator[tuple[str, Comparison]]:
         yield from ((one.name, x) for x in one.shifts.comparisons)
     for question in found.studies.questions:
         yield from ((question.name, x) for x in question.comparisons)
-    for effect in found.causes.effects if found.causes else ():
-        yield describe(effect.case), effect.comparison
+    for case, effect in found.causes.effects.items() if found.causes else ():
+        yield describe(case), effect.comparison

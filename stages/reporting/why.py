@@ -1,14 +1,13 @@
 """Why the models differ, in words: what the interventions in their networks did."""
 
 from collections import Counter
-from collections.abc import Sequence
 from statistics import mean
 
 from stages.analysis.causes import Causes, Effect
-from stages.analysis.comparison import Shift, Verdict
 from stages.core.params import MODELS
 from stages.evaluation.interventions import MANY
-from stages.records.causes import BLENDED_SHIFTS, BRIGHTNESS, CLEAN, CONTRAST, NOISE, Case, case_of
+from stages.evaluation.shifts import CLEAN, Shift
+from stages.records.causes import BLENDED_SHIFTS, BRIGHTNESS, CONTRAST, NOISE, Case, case_of
 from stages.records.summary import list_seeds
 from stages.reporting.formats import counted, format_share, listed
 from stages.reporting.words import name_shift
@@ -21,23 +20,23 @@ _OTHERS = ("gn", "ln")
 def answer(causes: Causes) -> str:
     """Say in plain words why bn fails on faded images, as far as the record supports it."""
     first, *others = causes.layers
-    cure = causes.find(case_of("bn", CONTRAST, [first]))
-    broken = causes.find(case_of("ln", CONTRAST, others))
+    cure = case_of("bn", CONTRAST, [first])
+    broken = case_of("ln", CONTRAST, others)
     told = (
         "In use, bn normalizes by averages of its training images, which do not fit a faded one. "
         "gn and ln measure each image, and still read it."
     )
-    if _restores_most(cure):
+    if _restores_most(causes.effects[cure]):
         told += (
             f" If layer {first} of bn alone takes mean and variance of the test images instead, bn "
-            f"reads {_share(causes, cure.case)} of the faded ones, not "
-            f"{_share(causes, causes.as_trained('bn', CONTRAST))}."
+            f"reads {_share(causes, cure)} of the faded ones, not "
+            f"{_share(causes, case_of('bn', CONTRAST, []))}."
         )
-    if _differs(broken):
+    if causes.effects[broken].comparison.differs:
         told += (
             f" If layer {first} of ln alone takes averages of training images, ln reads "
-            f"{_share(causes, broken.case)}, not "
-            f"{_share(causes, causes.as_trained('ln', CONTRAST))}."
+            f"{_share(causes, broken)}, not "
+            f"{_share(causes, case_of('ln', CONTRAST, causes.layers))}."
         )
     return told
 
@@ -73,18 +72,17 @@ def add(causes: Causes) -> list[tuple[str, str]]:
 
 def _tell_cure(causes: Causes, shift: Shift) -> str:
     first, *others = causes.layers
-    as_trained = causes.as_trained("bn", shift)
-    alone, rest = (causes.find(case_of("bn", shift, layers)) for layers in ([first], others))
+    as_trained, alone, rest = (case_of("bn", shift, layers) for layers in ([], [first], others))
     best = max(causes.layers, key=lambda x: mean(causes.accuracies(case_of("bn", shift, [x]))))
     found = [
         f"it reads {_share(causes, as_trained)}{_tell_answer(causes, as_trained)}",
-        f"If layer {first} alone measures, {_tell_effect(causes, alone.case)}",
-        f"If all other layers measure, {_tell_effect(causes, rest.case)}",
+        f"If layer {first} alone measures, {_tell_effect(causes, alone)}",
+        f"If all other layers measure, {_tell_effect(causes, rest)}",
     ]
     if best != first:
         share = _share(causes, case_of("bn", shift, [best]))
         found.append(f"Of single layers, layer {best} gives most, in the mean ({share})")
-    if all(_restores_most(effect) for effect in (alone, rest)):
+    if all(_restores_most(causes.effects[case]) for case in (alone, rest)):
         found.append("Either is enough")
     return f"{'. '.join(found)}."
 
@@ -98,14 +96,13 @@ def _tell_answer(causes: Causes, case: Case) -> str:
 
 
 def _tell_effect(causes: Causes, case: Case) -> str:
-    effect = causes.find(case)
+    effect = causes.effects[case]
     told = _share(causes, case)
-    if not _differs(effect):
+    if not effect.comparison.differs:
         return f"{told} (no effect is shown)"
     if effect.restored is None:
         return told
-    ends = effect.restored.interval.low, effect.restored.interval.high
-    low, high = (f"{100 * end:.0f}" for end in ends)
+    low, high = (f"{100 * end:.0f}" for end in effect.restored.interval)
     share = f"{100 * effect.restored.value:.0f} % of the lost accuracy regained, {low} to {high}"
     return f"{told} ({share})"
 
@@ -113,7 +110,7 @@ def _tell_effect(causes: Causes, case: Case) -> str:
 def _tell_freezing(causes: Causes) -> str:
     first, *others = causes.layers
     told = [
-        f"{model} reads {_share(causes, causes.as_trained(model, CONTRAST))}, "
+        f"{model} reads {_share(causes, case_of(model, CONTRAST, causes.layers))}, "
         f"{_share(causes, case_of(model, CONTRAST, others))} with layer {first} frozen, and "
         f"{_share(causes, case_of(model, CONTRAST, [first]))} with all others frozen"
         for model in _OTHERS
@@ -124,21 +121,19 @@ def _tell_freezing(causes: Causes) -> str:
 def _tell_recovery(causes: Causes) -> str:
     """Tell what a later layer of gn or ln lacks: it is given what a later layer of bn can do."""
     others = causes.layers[1:]
-    effects = {
-        (model, change): causes.find(
-            case_of(model, CONTRAST, others, change=change, changed=others)
-        )
+    cases = {
+        (model, change): case_of(model, CONTRAST, others, change=change, changed=others)
         for model in _OTHERS
         for change in ("align channels", "align all")
     }
     is_by_channel = all(
-        _restores_most(effect) == (change == "align channels")
-        for (_, change), effect in effects.items()
+        _restores_most(causes.effects[case]) == (change == "align channels")
+        for (_, change), case in cases.items()
     )
     told = [
         f"{model} reads {_share(causes, case_of(model, CONTRAST, others))}; with each channel "
-        f"corrected on its own, {_tell_effect(causes, effects[model, 'align channels'].case)}; "
-        f"with one correction for all, {_tell_effect(causes, effects[model, 'align all'].case)}"
+        f"corrected on its own, {_tell_effect(causes, cases[model, 'align channels'])}; "
+        f"with one correction for all, {_tell_effect(causes, cases[model, 'align all'])}"
         for model in _OTHERS
     ]
     so = (
@@ -205,24 +200,27 @@ def describe(case: Case) -> str:
 def tabulate(causes: Causes) -> tuple[list[str], list[list[str]]]:
     """Return the accuracy by who measures the images: layer 1, the others, all, or none."""
     first, *others = causes.layers
-    header = ["images", "model", "all", f"layer {first}", f"layers {_span(others)}", "none"]
-    by_who = (True, True), (True, False), (False, True), (False, False)
+    measuring = {"all": causes.layers, f"layer {first}": [first]}
+    measuring |= {f"layers {others[0]} to {others[-1]}": others, "none": []}
     rows = [
         [
             name_shift(shift) or "clean",
             model,
-            *(_share(causes, causes.two_by_two(model, shift)[who]) for who in by_who),
+            *(_share(causes, case_of(model, shift, layers)) for layers in measuring.values()),
         ]
         for shift in (CLEAN, *_SHIFTS)
         for model in MODELS
     ]
-    return header, rows
+    return ["images", "model", *measuring], rows
 
 
 def note(causes: Causes) -> str:
     """Say how it was measured, and what else was seen."""
-    ends = [x for x in causes.ranks if x.layer in (causes.layers[0], causes.layers[-1])]
-    ranks = ", ".join(f"{x.model} {x.mean:.2f} before layer {x.layer}" for x in ends)
+    ranks = ", ".join(
+        f"{model} {rank:.2f} before layer {layer}"
+        for (model, layer), rank in causes.ranks.items()
+        if layer in (causes.layers[0], causes.layers[-1])
+    )
     near = (
         " Over all shifts, the distance of the statistics from those of clean images ranks with "
         f"the accuracy lost: {ranks} (Spearman, mean over networks)."
@@ -240,17 +238,10 @@ def note(causes: Causes) -> str:
     )
 
 
-def _differs(effect: Effect) -> bool:
-    return effect.comparison.verdict == Verdict.DIFFER
-
-
 def _restores_most(effect: Effect) -> bool:
-    return _differs(effect) and effect.restored is not None and effect.restored.interval.low > _MOST
+    is_restored = effect.restored is not None and effect.restored.interval.low > _MOST
+    return effect.comparison.differs and is_restored
 
 
 def _share(causes: Causes, case: Case) -> str:
     return format_share(mean(causes.accuracies(case)), 0)
-
-
-def _span(layers: Sequence[int]) -> str:
-    return f"{layers[0]} to {layers[-1]}"

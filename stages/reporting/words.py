@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from torchvision.datasets import KMNIST, FashionMNIST
 
-from stages.analysis.comparison import Comparison, Shift
+from stages.analysis.comparison import Comparison
 from stages.analysis.shifts import BATCH, Kind
 from stages.core.params import DataName, ShiftParams
-from stages.evaluation.shifts import CLEAN, list_sets
+from stages.evaluation.shifts import CLEAN, Shift, list_sets
 from stages.reporting.formats import is_number, listed
 
 
@@ -19,11 +19,6 @@ class Words:
     title: str
     noun: str  # for what an image shows
     classes: tuple[str, ...]  # in the order of the labels
-
-    @property
-    def longest(self) -> int:
-        """The letters of the longest class."""
-        return max(map(len, self.classes))
 
 
 WORDS: dict[DataName, Words] = {

@@ -21,7 +21,7 @@ from stages.analysis.causes import choose_prior
 from stages.core.dataset import Pixels, Split
 from stages.core.errors import PipelineError
 from stages.core.machine import count_workers, set_up_machine
-from stages.core.params import DataParams, load_params
+from stages.core.params import DataParams, Params, load_params
 from stages.core.process import on_interrupt, run_as_command
 from stages.core.progress import Progress
 from stages.core.recipe import Recipe
@@ -39,19 +39,8 @@ from stages.evaluation.shifts import list_sets
 from stages.model.network import network_for
 from stages.preparation.sources import RAW
 from stages.preparation.splitting import prepare
-from stages.records.causes import (
-    DISTANCES_PATH,
-    PATH,
-    Case,
-    Distance,
-    Row,
-    list_cases,
-    list_choice,
-    list_compared,
-    read_causes,
-    read_distances,
-    write_table,
-)
+from stages.records import causes as record
+from stages.records.causes import Case, Distance, Row
 from stages.records.declaration import read_studies
 from stages.records.networks import networks_path, read_networks
 from stages.records.plan import list_trainings
@@ -87,38 +76,40 @@ def main() -> None:
     Raises:
         PipelineError: no network is kept, a table is damaged, or a process was killed.
     """
-    params, networks = load_params(), _read_networks()
+    params = load_params()
+    networks = _read_networks(params)
     count = 6 + params.network.extra_blocks
     workers = count_workers(params.train, len(networks))
     on_interrupt(signal.default_int_handler)  # as an exception, so that the workers are ended
 
-    rows = read_causes()
+    rows = record.read_causes()
     done = {row.what for row in rows}
     chosen_by = [network for network in networks if network.key[0] == "bn"][:CHOICE_NETWORKS]
-    jobs = [job for network in chosen_by for job in _split(network, list_choice(count), done)]
-    _work_off(intervene, jobs, workers, PATH, rows)
+    choice = record.list_choice(count)
+    jobs = [job for network in chosen_by for job in _split(network, choice, done)]
+    _work_off(intervene, jobs, workers, record.PATH, rows)
     recipes = {network.key[2] for network in networks}
     prior = choose_prior(row for row in rows if row.recipe in recipes)
     jobs = [
         job
         for network in networks
-        for job in _split(network, list_cases(network.key[0], count, prior), done)
+        for job in _split(network, record.list_cases(network.key[0], count, prior), done)
     ]
-    _work_off(intervene, jobs, workers, PATH, rows)
+    _work_off(intervene, jobs, workers, record.PATH, rows)
 
-    distances = read_distances()
+    distances = record.read_distances()
     known = {distance.what for distance in distances}
     jobs = []
     for network in networks:
-        cases = list_compared(network.key[0], count, list_sets(params.shifts))
+        cases = record.list_compared(network.key[0], count, list_sets(params.shifts))
         missing = [x for x in cases if (network.key, x.shift, x.severity, x.means) not in known]
         jobs += [replace(network, cases=tuple(missing))] * bool(missing)
-    _work_off(compare, jobs, workers, DISTANCES_PATH, distances)
+    _work_off(compare, jobs, workers, record.DISTANCES_PATH, distances)
 
 
-def _read_networks() -> list[Job]:
+def _read_networks(params: Params) -> list[Job]:
     """Return the kept networks of the present parameters, as jobs with nothing to do yet."""
-    study, params = read_studies()[STUDY], load_params()
+    study = read_studies()[STUDY]
     kept = read_networks(study)
     found = [
         Job(training.key, training.recipe, safetensors.torch.save(kept[training.key]))
@@ -157,7 +148,7 @@ def _work_off(
                 if isinstance(result, PipelineError):
                     raise result
                 rows += result
-                write_table(path, rows)
+                record.write_table(path, rows)
                 progress.end(f"{job.name}, {running} running")
 
 
@@ -175,23 +166,19 @@ def intervene(job: Job) -> list[Row]:
         cases = [case for case in job.cases if case.fixed == fixed]
         treatments = [case.treat(len(list_layers(network))) for case in cases]
         predicted = predict(network, treatments, images, pixels, CPU)
-        rows += [
-            _to_row(case, job.key, digits, labels)
-            for case, digits in zip(cases, predicted, strict=True)
-        ]
+        for case, digits in zip(cases, predicted, strict=True):
+            answered = digits.bincount().double() / len(digits)
+            rows.append(
+                Row(
+                    **vars(case),
+                    seed=job.key[1],
+                    recipe=job.key[2],
+                    accuracy=round(float((digits == labels).double().mean()), 6),
+                    answer=int(answered.argmax()),
+                    answered=round(float(answered.max()), 6),
+                )
+            )
     return rows
-
-
-def _to_row(case: Case, key: Key, digits: torch.Tensor, labels: torch.Tensor) -> Row:
-    answered = digits.bincount().double() / len(digits)
-    return Row(
-        **vars(case),
-        seed=key[1],
-        recipe=key[2],
-        accuracy=round(float((digits == labels).double().mean()), 6),
-        answer=int(answered.argmax()),
-        answered=round(float(answered.max()), 6),
-    )
 
 
 def compare(job: Job) -> list[Distance]:
@@ -205,18 +192,10 @@ def compare(job: Job) -> list[Distance]:
         images = _shift(job.recipe.data, case.split, case.shift, case.severity, FEW_IMAGES)
         measured = measure(network, case.treat(len(layers)), images, pixels, CPU)
         for number, (layer, moments) in enumerate(zip(layers, measured, strict=True), start=1):
-            mean, deviation = distance(of_channels(moments), layer.reference)
-            rows.append(
-                Distance(
-                    *job.key,
-                    shift=case.shift,
-                    severity=case.severity,
-                    fresh=case.means,
-                    layer=number,
-                    mean=round(mean, 4),
-                    deviation=round(deviation, 4),
-                )
-            )
+            moved = distance(of_channels(moments), layer.reference)
+            mean, deviation = (round(x, 4) for x in moved)
+            at = case.shift, case.severity, case.means
+            rows.append(Distance(*job.key, *at, number, mean, deviation))
     return rows
 
 

@@ -22,8 +22,6 @@ from stages.preparation.splitting import prepare
 from stages.records.record import Row
 from stages.training.loop import Training
 
-FINISHED = "ok"
-
 
 @dataclass(frozen=True)
 class Job:
@@ -89,7 +87,7 @@ def _train(job: Job) -> Trained:
     results = {
         **{f"{name}_loss": f"{of_split.loss:.6f}" for name, of_split in scores.items()},
         **{f"{name}_accuracy": f"{accuracy:.6f}" for name, accuracy in accuracies.items()},
-        "outcome": FINISHED,
+        "outcome": "ok",
         **machine,
     }
     shifts = []

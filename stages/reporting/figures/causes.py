@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from statistics import mean
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from stages.analysis.causes import Causes
-from stages.records.causes import BRIGHTNESS, CONTRAST, NOISE, Shift, case_of
-from stages.reporting.figures.style import COLOURS, MARKERS, figure_style, subplots
+from stages.evaluation.shifts import Shift
+from stages.records.causes import BRIGHTNESS, CONTRAST, NOISE, case_of
+from stages.reporting.figures.style import COLOURS, LOOKS, figure_style, subplots
 from stages.reporting.formats import capitalized
 from stages.reporting.words import name_shift
 
@@ -38,7 +38,7 @@ def draw_causes(causes: Causes) -> Figure:
         panels[-1][0].set(xlabel="layers of bn that measure\nthe test images")
         panels[-1][1].set(xlabel="layers of gn and ln that\nare frozen")
         handles = [
-            Line2D([], [], linestyle="", label=model, **_look(model)) for model in _LEFT + _RIGHT
+            Line2D([], [], linestyle="", label=model, **LOOKS[model]) for model in _LEFT + _RIGHT
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure
@@ -59,10 +59,6 @@ def _draw_models(axes: Axes, causes: Causes, models: Sequence[str], shift: Shift
             left = place + (number - len(models) / 2) * width
             step = width / len(values)
             at = [left + (i + 0.5) * step for i in range(len(values))]
-            axes.plot(at, values, linestyle="", alpha=0.6, **_look(model) | {"markersize": 2.5})
+            axes.plot(at, values, linestyle="", alpha=0.6, **LOOKS[model], markersize=2.5)
             axes.hlines(mean(values), left, left + width, color=COLOURS[model], linewidth=2)
     axes.set_xticks(range(len(places)), places)
-
-
-def _look(model: str) -> dict[str, Any]:
-    return {"color": COLOURS[model], "marker": MARKERS[model]}

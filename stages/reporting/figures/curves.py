@@ -12,7 +12,7 @@ from stages.model.history import Epoch
 from stages.reporting.figures.style import (
     COLOURS,
     LEAST,
-    MARKERS,
+    LOOKS,
     PAPER,
     figure_style,
     round_numbers,
@@ -40,8 +40,7 @@ def draw_course(histories: Mapping[str, list[Epoch]], quantity: Quantity) -> Fig
                 f"{model}: best {form.format(values[best])} (epoch {numbers[best]}), "
                 f"last {form.format(values[-1])}"
             )
-            look = {"color": COLOURS[model], "marker": MARKERS[model], "markevery": [-1]}
-            axes.plot(numbers, values, label=label, **look)
+            axes.plot(numbers, values, label=label, **LOOKS[model], markevery=[-1])
             star = {"color": COLOURS[model], "markersize": 12, "markeredgecolor": PAPER}
             axes.plot(numbers[best], values[best], "*", **star)
         _finish(axes, quantity)

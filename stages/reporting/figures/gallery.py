@@ -9,7 +9,6 @@ from stages.analysis.findings import Findings
 from stages.analysis.worked_example import number_sets
 from stages.core.params import MODELS
 from stages.model.normalization import NORMALIZATIONS
-from stages.records.summary import axis_of
 from stages.reporting.figures.causes import draw_causes
 from stages.reporting.figures.curves import draw_course
 from stages.reporting.figures.gradients import draw_gradients
@@ -36,33 +35,24 @@ class Picture:
 
 def draw_pictures(found: Findings) -> list[Picture]:
     """Draw all pictures."""
-    parts = _courses, _shifts, _causes, _gradients, _studies, _errors, _example
+    parts = _results, _studies, _errors, _example
     return [picture for part in parts for picture in part(found)]
 
 
-def _courses(found: Findings) -> Iterator[Picture]:
+def _results(found: Findings) -> Iterator[Picture]:
     histories, followed = found.inputs.histories, found.inputs.followed_split.capitalize()
     for quantity in ("loss", "accuracy"):
         text = f"{followed} {quantity} of bn, gn and ln by epoch"
         yield Picture(quantity, draw_course(histories, quantity), text)
-
-
-def _shifts(found: Findings) -> Iterator[Picture]:
     figure = draw_shifts({"": found.shifts}, image=found.inputs.test.images[:1])
     text = f"{_OF_SHIFTS}; under each axis, one test image so changed"
     yield Picture("shifts", figure, text)
-
-
-def _causes(found: Findings) -> Iterator[Picture]:
     if found.causes:
         text = (
             "Test accuracy on shifted images, network by network: of bn with the statistics of the "
             "test batch in some layers, of gn and ln with those of training images in some layers"
         )
         yield Picture("causes", draw_causes(found.causes), text)
-
-
-def _gradients(found: Findings) -> Iterator[Picture]:
     if found.growth:
         text = "Norms of gradients before training, from the last layer to the first, by network"
         yield Picture("gradients", draw_gradients(found.growth), text)
@@ -78,7 +68,7 @@ def _studies(found: Findings) -> Iterator[Picture]:
         beside = [x for x in questions if x.study.beside == question.study.name]
         is_drawn = any(x.has_figure for x in (question, *beside))
         if is_drawn and not question.study.beside:
-            axis = axis_of(question.study)
+            axis = question.study.varied
             by = f" by {axis}" if axis else ""
             names = ", ".join(call(one.name) for one in question.series)
             text = f"{question.text} Mean test error over seeds with 95 % intervals{by}, of {names}"
@@ -92,7 +82,7 @@ def _errors(found: Findings) -> Iterator[Picture]:
             f"The most confident test errors of {model}: each image with its index, true and "
             f"predicted {words.noun} and confidence"
         )
-        figure = draw_errors(model, found.mistakes[model], found.inputs.test, words)
+        figure = draw_errors(model, found.inputs.mistakes[model], found.inputs.test, words)
         yield Picture(f"errors_{model}", figure, text)
 
 

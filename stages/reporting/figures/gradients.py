@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from stages.analysis.gradients import Growth
-from stages.reporting.figures.style import COLOURS, MARKERS, figure_style, subplots
+from stages.reporting.figures.style import LOOKS, figure_style, subplots
 from stages.reporting.words import call
 
 PLACEMENTS = {"after": "Normalization after the ReLU", "before": "before the ReLU"}
@@ -22,8 +22,7 @@ def draw_gradients(found: Sequence[Growth]) -> Figure:
                         axes.plot(
                             range(len(norms) - 1, -1, -1),
                             norms,
-                            color=COLOURS[growth.model],
-                            marker=MARKERS[growth.model],
+                            **LOOKS[growth.model],
                             markevery=[0],
                             linewidth=0.7,
                             label=call(growth.model) if number == 0 else None,

@@ -12,16 +12,12 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from stages.analysis.shifts import BATCH, NEUTRAL, Shifts
 from stages.evaluation.shifted_images import shift_images
-from stages.evaluation.shifts import CLEAN
-from stages.reporting.figures.style import COLOURS, GREY, MARKERS, PAPER, figure_style, subplots
+from stages.reporting.figures.style import GREY, LOOKS, PAPER, figure_style, subplots
 from stages.reporting.words import SHIFTS, name_arm
 
 _LOOKS: dict[str, dict[str, Any]] = {
-    **{m: {"color": COLOURS[m], "marker": MARKERS[m], "markersize": 5} for m in MARKERS},
-    BATCH: {
-        **{"color": COLOURS["bn"], "linestyle": (0, (3, 1.5)), "marker": MARKERS["bn"]},
-        **{"markersize": 6, "markerfacecolor": PAPER},
-    },
+    **{model: {**look, "markersize": 5} for model, look in LOOKS.items()},
+    BATCH: {**LOOKS["bn"], "linestyle": (0, (3, 1.5)), "markersize": 6, "markerfacecolor": PAPER},
 }
 _COLUMNS = 2
 _DOTTED = 4  # so many lines of arms have room for dots
@@ -86,13 +82,7 @@ def _draw_shift(axes: Axes, shift: str, lines: Sequence[_Line], has_dots: bool) 
     words, neutral = SHIFTS[shift], NEUTRAL.get(shift, 0)
     for number, line in enumerate(lines):
         found = line.shifts
-        size = found.params.test_batch if line.reading == BATCH else None
-        points = {
-            neutral if (case.shift, case.severity) == CLEAN else case.severity: case
-            for case in found.accuracy
-            if (case.reading, case.batch_size) == (line.reading, size)
-            and (case.shift == shift or (case.shift, case.severity) == CLEAN)
-        }
+        points = found.by_severity(shift, line.reading)
         severities = sorted(points)
         shares = [100 * found.accuracy[points[severity]] for severity in severities]
         axes.plot(severities, shares, **line.look)

@@ -11,12 +11,12 @@ from stages.analysis.shifts import BATCH
 from stages.analysis.studies import Question, Series
 from stages.records.declaration import Published
 from stages.records.results import CHANCE
-from stages.records.summary import axis_of
 from stages.reporting.figures.style import (
     COLOURS,
     GREY,
     INK,
     LEAST,
+    LOOKS,
     MARKERS,
     PAPER,
     figure_style,
@@ -46,21 +46,21 @@ def draw_answer(question: Question, *beside: Question) -> Figure:
     panels = [question, *beside]
     with figure_style():
         if question.published is None:
-            widths = [len(one.places) + 1 for one in panels]
+            widths = [len(one.study.places) + 1 for one in panels]
             figure, grid = subplots(
                 *(6.4, 3.2, 1, len(panels)), sharey=True, squeeze=False, width_ratios=widths
             )
             axes, *others = grid[0]
         else:
             figure, (axes, below) = subplots(6.4, 5.2, rows=2)
-            _draw_published(below, question.published, question.places)
+            _draw_published(below, question.published, question.study.places)
             others = []
         for of_panel, one in zip([axes, *others], panels, strict=True):
             _draw_panel(of_panel, one)
         _limit_errors(axes, [one for panel in panels for one in panel.series])
         title = "Test error: seeds, mean, 95 % interval"
         axes.set(title=title, ylabel="error (%), logarithmic")
-        if axis_of(question.study):  # no legend within the axes, where lines often cross it
+        if question.study.varied:  # no legend within the axes, where lines often cross it
             handles = axes.get_legend_handles_labels()[0]
             columns = min(len(handles), 4)
             figure.legend(handles=handles, loc="outside upper center", ncols=columns)
@@ -68,7 +68,7 @@ def draw_answer(question: Question, *beside: Question) -> Figure:
 
 
 def _draw_panel(axes: Axes, question: Question) -> None:
-    axis, series, places = axis_of(question.study), question.series, question.places
+    axis, series, places = question.study.varied, question.series, question.study.places
     axes.set_yscale("log")
     is_scale = bool(axis) and all(map(is_number, places))  # else nothing is between two places
     spread = _SPREAD if is_scale else _WIDE_SPREAD
@@ -125,7 +125,7 @@ def _draw_published(axes: Axes, published: Published, places: Sequence[str]) -> 
     """Draw what others found, at the same values as above."""
     for model, errors in published.errors.items():
         at = [places.index(place) for place in published.places]
-        axes.plot(at, errors, color=COLOURS[model], marker=MARKERS[model], label=model)
+        axes.plot(at, errors, **LOOKS[model], label=model)
     _name_places(axes, places)
     axes.set(title=published.network, xlabel=published.axis, ylabel="error (% of the images)")
     axes.legend()

@@ -18,6 +18,7 @@ COLOURS = {
     **{"channels": "#CC79A7", "instance": "#E69F00", "none": "#808080"},  # of studies alone
 }
 MARKERS = {"bn": "o", "gn": "s", "ln": "^", "channels": "v", "instance": "D", "none": "P"}
+LOOKS = {model: {"color": COLOURS[model], "marker": MARKERS[model]} for model in COLOURS}
 NAMES = {model: f"{normalization} normalization" for model, normalization in MODELS.items()}
 GREY = "#808080"
 LEAST = 1e-5  # of losses and error rates, which may be 0, on a logarithmic axis
