@@ -576,7 +576,16 @@ def test_presets_say_which_is_on_and_quote_the_record(page: Page, kept: Project)
     assert not page.locator("#draw-record").is_visible()
     page.locator("[data-guess=gn]").click()
     _tallies(page)
-    assert page.locator("#draw-guessed").inner_text() == "You said gn."
+    recorded = {model: round(100 * of_shift[model], 1) for model in MODELS}
+    worst, *others = sorted(MODELS, key=recorded.__getitem__)
+    told = f"{'Yes' if worst == 'gn' else 'No'}: of all test images, faded like this one, {worst}"
+    told += f" reads {recorded[worst]:g} % right"
+    told += "".join(f", {model} {recorded[model]:g} %" for model in others)
+    assert page.locator("#draw-guessed").inner_text() == f"{told}."
+    assert page.locator("#draw-thaw").is_visible() == (worst == "bn")
+    assert page.locator("[name=pick]:checked").get_attribute("value") == str(
+        page.evaluate("data.indices[36]")
+    )
     assert page.locator("[aria-pressed=true]").all_inner_texts() == ["faded"]
 
 

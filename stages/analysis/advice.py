@@ -72,7 +72,7 @@ def list_first(advice: Sequence[Advice]) -> list[Advice]:
     usual, *others = sorted(
         advice, key=lambda x: (x.situation != _AS_USUAL, not x.situation.headline, -x.at_stake)
     )
-    return [usual, *(x for x in others if x.at_stake)][:SHOWN]
+    return [usual, *(x for x in others if x.at_stake or x.situation.headline)][:SHOWN]
 
 
 def _advise_on_shifted(

@@ -23,7 +23,7 @@ from stages.reporting.figures.gallery import Picture
 from stages.reporting.figures.style import COLOURS, NAMES, render_svg
 from stages.reporting.formats import capitalized, counted, format_share
 from stages.reporting.provenance import join_software, read_pins
-from stages.reporting.words import WORDS, define_shifts
+from stages.reporting.words import WORDS, define_shifts, define_training
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PACKAGES = ("matplotlib", "scipy", "statsmodels", "jinja2", "dvc")  # they decide the report's bits
@@ -67,6 +67,7 @@ def _render(template: str, findings: Findings, pictures: list[Picture]) -> str:
         "list_first": list_first,
         "why": why,
         "define_shifts": define_shifts,
+        "define_training": define_training,
         "svg": lambda picture: Markup(render_svg(picture.figure, picture.text)),
         "image": lambda index: _data_uri(inputs.test, index),
         **{name: x for name, x in vars(inputs).items() if name != "studies"},

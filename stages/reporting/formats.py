@@ -33,20 +33,22 @@ def count_digits(x: Comparison) -> int:
 
 
 def format_interval(x: Comparison) -> str:
-    """Write the interval of the better one minus the other in points; "" if there is none."""
+    """Write the interval of the better one minus the other in points; "" if there is none.
+
+    It says where the interval holds 0 although the test shows a difference.
+    """
     if x.interval is None:
         return ""
     ends = [100 * end * (1 if x.difference > 0 else -1) for end in x.interval]
     digits = count_digits(x)
     low, high = (f"{round(end, digits) + 0.0:.{digits}f}" for end in sorted(ends))  # no -0
-    return f"{low} to {high}".replace("-", "\N{MINUS SIGN}")
+    borderline = ", borderline" if x.differs and x.interval.low < 0 < x.interval.high else ""
+    return f"{low} to {high}{borderline}".replace("-", "\N{MINUS SIGN}")
 
 
 def format_support(x: Comparison) -> str:
     """Write the interval, if any, and the p-value."""
-    is_bare = x.differs and x.interval and x.interval.low < 0 < x.interval.high
-    p_value = f"{format_p(x.p_value)}: borderline" if is_bare else format_p(x.p_value)
-    return ", ".join(filter(None, (format_interval(x), p_value)))
+    return ", ".join(filter(None, (format_interval(x), format_p(x.p_value))))
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

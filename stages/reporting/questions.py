@@ -27,7 +27,14 @@ def answer_question(question: Question) -> list[tuple[str, str]]:
             worse.setdefault(x.order[1], []).append(x)
     if not worse:
         return [(listed([call(one.name) for one in question.series]), _tell_of_none(question))]
-    return [(call(name), _tell_worse(found, question)) for name, found in worse.items()]
+    told = [(call(name), _tell_worse(found, question)) for name, found in worse.items()]
+    unsettled = [x for x in question.comparisons if x.verdict == Verdict.OPEN]
+    largest = max(unsettled, key=lambda x: x.size, default=None)
+    if largest and largest.size > question.margin:
+        where = name_places([largest.place], question.study.places)
+        seen = ", ".join(filter(None, (where, tell(largest))))
+        told.append((f"not settled with {largest.num_seeds} seeds", f"{seen}."))
+    return told
 
 
 def _tell_of_none(question: Question) -> str:

@@ -112,7 +112,7 @@ def _recommend(evidence: Evidence, margin: float, num_images: int) -> str:
         if ends:
             images = math.ceil(num_images * max(ends))
             apart += f": with 95 % confidence, at most {images:,} of {num_images:,} images apart"
-        parts.append(f"they are {apart}")
+        parts.append(f"their means are {apart}")
     return f"Use {use}. {'; '.join(parts)}."
 
 
@@ -187,20 +187,24 @@ def list_shifts(shifts: Shifts) -> list[tuple[str, str]]:
 def list_exceptions(found: Findings) -> list[str]:
     """Return when the answer turns, as far as such situations are on record."""
     turns = []
+    usual = found.params.train.epochs
+    epochs = {x.study.name: x.study.set.get("train.epochs", usual) for x in found.studies.questions}
     largest = next(iter(found.shifts.largest), None)
     if largest and largest.differs:
-        turns.append(f"test images are unlike those in training, most of all {_tell_case(largest)}")
+        most = _tell_case(largest, usual)
+        turns.append(f"test images are unlike those in training, most of all {most}")
     for row in found.advice:
         worse = [x for x in row.choice.worse if {x.first, x.second} <= set(MODELS)]
         if row.situation.headline and worse:
             worst = max(worse, key=lambda x: x.size)
-            turns.append(f"{row.situation.text}: {_tell_case(worst)}")
+            turns.append(f"{row.situation.text}: {_tell_case(worst, epochs[row.study])}")
     return turns
 
 
-def _tell_case(x: Comparison) -> str:
+def _tell_case(x: Comparison, epochs: int) -> str:
     where = f"with {name_shift(x.shift)}: " if x.shift != CLEAN else ""
-    return f"{where}{_tell_both(x)} ({format_interval(x)}; {x.num_seeds} seeds)"
+    trained = f"{counted(x.num_seeds, 'seed')}, {counted(epochs, 'epoch')}"
+    return f"{where}{_tell_both(x)} ({format_interval(x)}; {trained})"
 
 
 def tell_of_statistics(shifts: Shifts) -> str:

@@ -23,8 +23,8 @@ def answer(causes: Causes) -> str:
     cure = case_of("bn", CONTRAST, [first])
     broken = case_of("ln", CONTRAST, others)
     told = (
-        "In use, bn normalizes by averages of its training images, which do not fit a faded one. "
-        "gn and ln measure each image, and still read it."
+        "In use, bn subtracts and divides by averages over its training images, and a faded image "
+        "does not fit them. gn and ln measure each image, and still read it."
     )
     if _restores_most(causes.effects[cure]):
         told += (
@@ -56,7 +56,7 @@ def explain(causes: Causes) -> list[tuple[str, str]]:
     """Return what each group of interventions is about, and what it shows."""
     return [
         *((f"bn, {name_shift(shift)}", _tell_cure(causes, shift)) for shift in _SHIFTS),
-        ("The same failure, made in gn and ln", _tell_freezing(causes)),
+        ("A parallel in gn and ln, with frozen layers", _tell_freezing(causes)),
         ("Why later layers repair it in bn, but not in gn and ln", _tell_recovery(causes)),
         ("What noise does to bn", _tell_noise(causes)),
     ]
@@ -83,7 +83,7 @@ def _tell_cure(causes: Causes, shift: Shift) -> str:
         share = _share(causes, case_of("bn", shift, [best]))
         found.append(f"Of single layers, layer {best} gives most, in the mean ({share})")
     if all(_restores_most(causes.effects[case]) for case in (alone, rest)):
-        found.append("Either is enough")
+        found.append("Either restores most of it")
     return f"{'. '.join(found)}."
 
 
@@ -103,8 +103,7 @@ def _tell_effect(causes: Causes, case: Case) -> str:
     if effect.restored is None:
         return told
     low, high = (f"{100 * end:.0f}" for end in effect.restored.interval)
-    share = f"{100 * effect.restored.value:.0f} % of the lost accuracy regained, {low} to {high}"
-    return f"{told} ({share})"
+    return f"{told} (regains {100 * effect.restored.value:.0f} % of the loss, {low} to {high})"
 
 
 def _tell_freezing(causes: Causes) -> str:
@@ -130,34 +129,38 @@ def _tell_recovery(causes: Causes) -> str:
         _restores_most(causes.effects[case]) == (change == "align channels")
         for (_, change), case in cases.items()
     )
-    told = [
-        f"{model} reads {_share(causes, case_of(model, CONTRAST, others))}; with each channel "
-        f"corrected on its own, {_tell_effect(causes, cases[model, 'align channels'])}; "
-        f"with one correction for all, {_tell_effect(causes, cases[model, 'align all'])}"
-        for model in _OTHERS
-    ]
+    by_channel, by_all = (
+        listed(
+            [
+                f"{m} from {_share(causes, case_of(m, CONTRAST, others))} to "
+                f"{_tell_effect(causes, cases[m, change])}"
+                for m in _OTHERS
+            ]
+        )
+        for change in ("align channels", "align all")
+    )
     so = (
         "after a frozen first layer, each channel is off by an amount of its own. bn, which "
         "normalizes each channel over a batch, corrects it; gn and ln, which normalize several of "
         "an image together, do not. The test: "
     ) * is_by_channel
     alike = case_of("bn", CONTRAST, [], change="align all", changed=others)
-    told.append(f"bn, frozen and so corrected, {_tell_effect(causes, alike)}")
     return (
-        f"{so}freeze layer {causes.layers[0]}, and bring the channels before each later layer, "
-        f"{MANY} images at a time, back to their mean and variance on clean images. "
-        f"{'. '.join(told)}."
+        f"{so}freeze layer {causes.layers[0]}, and correct what comes before each later layer, "
+        f"{MANY} images at a time. Given its mean and variance on clean images back, channel by "
+        f"channel, {by_channel}. Given one shift and one factor for all channels, {by_all}. With "
+        f"these, all layers frozen, bn reads {_tell_effect(causes, alike)}."
     )
 
 
 def _tell_noise(causes: Causes) -> str:
     first = causes.layers[0]
     frozen = listed([f"{m} {_share(causes, case_of(m, NOISE, []))}" for m in MODELS])
-    sizes = listed([f"{m} {mean(causes.offsets[m, first]):.2f}" for m in MODELS])
+    sizes = listed([f"{mean(causes.offsets[m, first]):.2f} in {m}" for m in MODELS])
     mended = case_of("bn", NOISE, [], change="no offsets", changed=causes.layers)
     return (
-        f"noise moves the mean of each channel. Before layer {first}, it moves by {sizes} of its "
-        f"deviation on clean images. Undo that before each layer of bn: "
+        f"noise moves the mean of each channel. Before layer {first}, it moves by {sizes}, in "
+        f"units of its deviation on clean images. Undo that before each layer of bn: "
         f"{_tell_effect(causes, mended)}. With all layers frozen, they read {frozen}. "
         "What else noise does, we do not know."
     )

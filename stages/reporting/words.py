@@ -7,7 +7,7 @@ from torchvision.datasets import KMNIST, FashionMNIST
 
 from stages.analysis.comparison import Comparison
 from stages.analysis.shifts import BATCH, Kind
-from stages.core.params import DataName, ShiftParams
+from stages.core.params import AugmentationParams, DataName, ShiftParams
 from stages.evaluation.shifts import CLEAN, Shift, list_sets
 from stages.reporting.formats import is_number, listed
 
@@ -134,6 +134,18 @@ def define_shifts(params: ShiftParams) -> str:
     """Say what each shift does, in one sentence each."""
     shifts = dict.fromkeys(shift for shift, _ in list_sets(params))
     return " ".join(SHIFTS[shift].what for shift in shifts if shift in SHIFTS)
+
+
+def define_training(params: AugmentationParams) -> str:
+    """Say how training transforms its images, as far as test images are changed alike."""
+    ranges = (
+        (params.rotation, "{:g}° of rotation"),
+        (params.translation, "{:g} pixels of translation"),
+        (100 * params.brightness, "{:g} % of brightness"),
+        (100 * params.contrast, "{:g} % of contrast"),
+    )
+    told = listed([words.format(most) for most, words in ranges if most])
+    return f"Training changed its images by up to {told}." if told else ""
 
 
 def name_places(places: Sequence[str], order: Sequence[str]) -> str:

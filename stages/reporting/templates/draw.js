@@ -116,7 +116,7 @@ function update() {
   const chosen = Object.values(sources).flatMap((own) => own ?? []);
   const images = change(chosen.length ? batch : unchanged, settings, random);
   paint(element("view"), part(images, PIXELS, 0));
-  showSettings(settings, isEmpty);
+  showSettings(settings, isEmpty, chosen.length > 0);
   if (isDrawing && chosen.includes("batch")) return; // which takes long
   const number = job.number + 1, { labels } = data;
   job = { number, unchanged, images, labels, sources, all: !isDrawing };
@@ -222,7 +222,7 @@ function write(id, text) { // what stays the same need not be read out again
   if (element(id).textContent !== text) element(id).textContent = text;
 }
 
-function showSettings(settings, isEmpty) {
+function showSettings(settings, isEmpty, isSwitched) {
   for (const { name, value, min, max } of sliders) {
     write(`${name}-shown`, show(Number(value)));
     element(`${name}-mark`)?.setAttribute("d", `M${100 * (value - min) / (max - min)} 0v100`);
@@ -235,7 +235,7 @@ function showSettings(settings, isEmpty) {
   const moved = sliders.filter((one) => one.value !== one.defaultValue);
   const { name, valueAsNumber } = moved[0] ?? contrast;
   const recorded = data.record[name].find(({ at }) => at === valueAsNumber && moved.length < 2);
-  element("record").hidden = !recorded;
+  element("record").hidden = !recorded || isSwitched;
   if (recorded) write("recorded", data.models.map((one) => `${one} ${recorded[one]} %`).join(", "));
   const whose = pick.value ? `Test image ${pick.value}: drawing replaces it.` : "Your drawing.";
   write("shown", isEmpty ? `Draw a ${data.noun}.` : whose);
@@ -259,7 +259,7 @@ function showAnswers() {
   const label = Number(truth.value);
   for (const [model, { asked, right }] of Object.entries(answers)) {
     const counts = data.classes.map((_, i) => asked.filter((one) => best(one) === i).length);
-    const verdict = best(counts) === label ? "right" : "wrong";
+    const verdict = 2 * counts[label] > asked.length ? "right" : "wrong";
     write(`${model}-verdict`, asked.length ? verdict : "");
     element(`${model}-verdict`).className = verdict;
     write(`${model}-tally`, asked.length ? tell(counts, asked.length, label, right) : "");
@@ -282,6 +282,19 @@ function tell(counts, count, label, right) {
   const others = range(counts.length).filter((i) => counts[i] && i !== label);
   const more = others.sort((a, b) => counts[b] - counts[a]).map((i) => `, ${counts[i]} read ${name(i)}`);
   return `${counts[label]} of ${count} networks read ${name(label)}${more.join("")}`;
+}
+
+// What the record says of the guess, and an image on which it shows.
+function answerGuess({ guess, pick: index, contrast: at }) {
+  const recorded = data.record.contrast.find((point) => point.at === Number(at));
+  const [worst, ...others] = [...data.models].sort((a, b) => recorded?.[a] - recorded?.[b]);
+  const shares = others.map((one) => `${one} ${recorded?.[one]} %`).join(", ");
+  const verdict = guess === worst ? "Yes" : "No";
+  write("guessed", recorded ? `${verdict}: of all test images, faded like this one, ${worst} reads ` +
+    `${recorded[worst]} % right, ${shares}.` : `You said ${guess}.`);
+  element("thaw").hidden = worst !== "bn";
+  pick.value = index;
+  showPicked();
 }
 
 function paint(canvas, image) {
@@ -307,7 +320,7 @@ form.addEventListener("input", ({ target }) => {
 form.addEventListener("click", ({ target: { id, type, dataset } }) => {
   if (id === "draw-wipe") clearBoard();
   if (id === "draw-new-noise") random = normals(batch.length);
-  if (dataset.guess) write("guessed", `You said ${dataset.guess}.`);
+  if (dataset.guess) answerGuess(dataset);
   for (const one of sliders) one.value = dataset[one.name] ?? one.value; // "noisy" and its like
   if (type === "button") respond();
 });
