@@ -1,5 +1,6 @@
 """The trainings of a study on a Ray cluster: each is a task, retried if its node dies."""
 
+import logging
 import shutil
 import socket
 import tempfile
@@ -123,7 +124,7 @@ def _connected(address: str, jobs: Sequence[Job]) -> Iterator[None]:
                 address,
                 runtime_env={"working_dir": folder},
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
             )
         except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0].rstrip(".")
