@@ -202,7 +202,7 @@ def test_a_row_that_is_killed_each_time_costs_no_other(project: Project) -> None
 @pytest.mark.torture
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
 def test_a_row_with_too_little_memory_costs_no_other(project: Project) -> None:
-    study = "ulimit -v 4200000; python -m stages.studies large"
+    study = "ulimit -v 4600000; python -m stages.studies large"
     output = project.run("sh", "-c", study, status=1)
     assert output.splitlines()[-1] == (
         "study: 1 of 2 trainings failed: bn seed 0 train.batch_size 10000 "
