@@ -5,7 +5,7 @@ from statistics import mean
 
 from stages.analysis.comparison import Comparison, Verdict
 from stages.analysis.gradients import THEORY, Growth
-from stages.analysis.studies import Question
+from stages.analysis.studies import Question, Series
 from stages.records.summary import tell_of_record
 from stages.reporting.formats import format_margin, format_points, format_share, listed
 from stages.reporting.sentences import equal_within, tell, tell_of_flips, tell_verdict
@@ -26,7 +26,7 @@ def answer_question(question: Question) -> list[tuple[str, str]]:
         if x.differs:
             worse.setdefault(x.order[1], []).append(x)
     if not worse:
-        return [(listed([call(one.name) for one in question.series]), _tell_of_none(question))]
+        return [(listed([call(x.name) for x in _list_recorded(question)]), _tell_of_none(question))]
     told = [(call(name), _tell_worse(found, question)) for name, found in worse.items()]
     unsettled = [x for x in question.comparisons if x.verdict == Verdict.OPEN]
     largest = max(unsettled, key=lambda x: x.size, default=None)
@@ -37,13 +37,19 @@ def answer_question(question: Question) -> list[tuple[str, str]]:
     return told
 
 
+def _list_recorded(question: Question) -> list[Series]:
+    """Return the series of which any training is on record, by the present parameters."""
+    return [one for one in question.series if any(cell.rows for cell in one.cells)]
+
+
 def _tell_of_none(question: Question) -> str:
     """Say it where nothing is shown to differ."""
     told = ""
     if question.study.places == [""]:
-        means = [format_share(mean(one.accuracy(0).values())) for one in question.series]
+        means = [format_share(mean(x.accuracy(0).values())) for x in _list_recorded(question)]
         told = f"{', '.join(means)}; "
-    if all(x.verdict == Verdict.EQUAL for x in question.comparisons):
+    verdicts = {x.verdict for x in question.comparisons}
+    if verdicts == {Verdict.EQUAL}:
         return f"{told}{equal_within(question.margin)}."
     reach = _tell_reach(question.comparisons)
     return f"{told}no difference is shown{f'; they are {reach}' if reach else ''}."
