@@ -77,7 +77,7 @@ def _tell_worse(found: Sequence[Comparison], question: Question) -> str:
 def _tell_reach(comparisons: Sequence[Comparison]) -> str:
     """Name the far end of what is not settled, where that says anything."""
     ends = [abs(end) for x in comparisons if x.interval for end in x.interval]
-    if len(ends) < 2 * len(comparisons) or max(ends) > _FAR:
+    if not ends or len(ends) < 2 * len(comparisons) or max(ends) > _FAR:
         return ""
     return f"less than {format_points(max(ends), 1)} apart"
 
