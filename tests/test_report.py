@@ -248,6 +248,29 @@ def _answer_and_claims() -> tuple[str, list[str]]:
     return answer, rows[1:]
 
 
+@pytest.mark.parametrize("others", [[], ["ln"]])
+def test_a_model_without_rows_by_the_present_parameters(folder: Path, others: list[str]) -> None:
+    """As after `dvc exp run -S models.gn.channels_per_group=2`: the report tells of the others."""
+    declared = f"  plain: {{question: 'Which?', models: {['bn', 'gn', *others]}, seeds: 3, set: {{"
+    (folder / "studies.yaml").write_text(f"{STUDIES}{declared}network.dropout: 0.3}}}}\n")
+    _make_up_records()
+    study, params = read_studies()["plain"], load_params()
+
+    def score(training: Planned) -> Row:
+        accuracy = 0.981 + training.seed * (1 + (training.arm.model == "ln")) / 1e5
+        return {"test_accuracy": f"{accuracy:.5f}", "train_accuracy": "0.99"}
+
+    write_rows(study.record, record(study, params, score))
+    path = folder / "params.yaml"
+    path.write_text(with_param(path.read_text(), "channels_per_group", 2))
+    _make_up_checkpoint("gn")
+    report.main()
+    told = Path("reports/report.md").read_text().partition("### Which?")[2].partition("###")[0]
+    means = ", ".join(["98.10 %"] * (1 + len(others)))
+    verdict = "equal within 0.1 points" if others else "no difference is shown"
+    assert f"- **{' and '.join(['bn', *others])}**: {means}; {verdict}.\n" in told
+
+
 def test_a_model_that_did_not_learn_is_no_finding(
     folder: Path, test_split: Split, capsys: pytest.CaptureFixture[str]
 ) -> None:

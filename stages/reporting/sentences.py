@@ -188,7 +188,8 @@ def list_exceptions(found: Findings) -> list[str]:
     """Return when the answer turns, as far as such situations are on record."""
     turns = []
     usual = found.params.train.epochs
-    epochs = {x.study.name: x.study.set.get("train.epochs", usual) for x in found.studies.questions}
+    studies = [x.study for x in found.studies.questions] + [x.study for x in found.studies.shifted]
+    epochs = {study.name: study.set.get("train.epochs", usual) for study in studies}
     largest = next(iter(found.shifts.largest), None)
     if largest and largest.differs:
         most = _tell_case(largest, usual)
