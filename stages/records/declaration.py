@@ -156,6 +156,10 @@ class Study(BaseModel):
             return [self.named.format(word_of(value)) for value in values]
         return [_name(variant) for variant in self.variants] or [""]
 
+    def epochs(self, usual: int) -> int:
+        """Return how many its trainings take, where that does not vary; ``usual`` if not said."""
+        return int(self.set.get("train.epochs", usual))
+
     @property
     def scores_test(self) -> bool:
         """Whether the test images are scored: not in a study that holds out others to choose by."""

@@ -189,7 +189,7 @@ def list_exceptions(found: Findings) -> list[str]:
     turns = []
     usual = found.params.train.epochs
     studies = [x.study for x in found.studies.questions] + [x.study for x in found.studies.shifted]
-    epochs = {study.name: study.set.get("train.epochs", usual) for study in studies}
+    epochs = {study.name: study.epochs(usual) for study in studies}
     largest = next(iter(found.shifts.largest), None)
     if largest and largest.differs:
         most = _tell_case(largest, usual)

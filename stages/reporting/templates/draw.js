@@ -286,15 +286,15 @@ function tell(counts, count, label, right) {
 
 // What the record says of the guess, and an image on which it shows.
 function answerGuess({ guess, pick: index, contrast: at }) {
-  const recorded = data.record.contrast.find((point) => point.at === Number(at));
-  const [worst, ...others] = [...data.models].sort((a, b) => recorded?.[a] - recorded?.[b]);
-  const shares = others.map((one) => `${one} ${recorded?.[one]} %`).join(", ");
-  const verdict = guess === worst ? "Yes" : "No";
-  write("guessed", recorded ? `${verdict}: of all test images, faded like this one, ${worst} reads ` +
-    `${recorded[worst]} % right, ${shares}.` : `You said ${guess}.`);
-  element("thaw").hidden = worst !== "bn";
   pick.value = index;
   showPicked();
+  const recorded = data.record.contrast.find((point) => point.at === Number(at));
+  if (!recorded) return write("guessed", `You said ${guess}.`);
+  const [worst, ...others] = [...data.models].sort((a, b) => recorded[a] - recorded[b]);
+  const shares = others.map((one) => `${one} ${recorded[one]} %`).join(", ");
+  write("guessed", `${guess === worst ? "Yes" : "No"}: of all test images, faded like this one, ` +
+    `${worst} reads ${recorded[worst]} % right, ${shares}.`);
+  element("thaw").hidden = worst !== "bn";
 }
 
 function paint(canvas, image) {
